@@ -1,0 +1,1 @@
+"""From a stored cube to figures; nothing here simulates."""

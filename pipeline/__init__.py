@@ -1,0 +1,1 @@
+"""From a sweep file to a labelled cube of observables in Zarr."""
