@@ -1,0 +1,68 @@
+"""A stored cube, opened for reading, and the points of it that were computed."""
+
+from pathlib import Path
+
+import xarray as xr
+
+from pipeline.errors import RequestError
+
+DONE = 1
+
+
+def open_cube(store: str | Path) -> xr.Dataset:
+    """Open a cube for reading; values are read when they are first used.
+
+    Parameters
+    ----------
+    store
+        A path or an address of the cube.
+
+    Returns
+    -------
+    xarray.Dataset
+        Dimensions `depth, width, beta, trial` and, where every layer was kept, `layer`.
+
+    Raises
+    ------
+    RequestError
+        If nothing is stored there, or what is stored is not a cube.
+    """
+    try:
+        # Metadata consolidated before the last extension would hide the points added by it.
+        cube = xr.open_zarr(store, chunks=None, consolidated=False)
+    except (OSError, ValueError) as error:
+        raise RequestError(
+            f"No cube can be read at {str(store)!r} ({error}). Expected a Zarr store "
+            "written by `bfa run`: check the path, or run the sweep first."
+        ) from error
+    if "sweep_digest" not in cube.attrs:
+        raise RequestError(
+            f"{str(store)!r} is not a cube: it has no attribute 'sweep_digest'. Expected a "
+            "Zarr store written by `bfa run`: name that store, not a group inside or above it."
+        )
+    return cube
+
+
+def done_values(cube: xr.Dataset, name: str) -> xr.DataArray:
+    """Read one variable, with NaN at every point that was not computed.
+
+    A NaN of a computed point is kept as well: the angle at layer 1 has no other value.
+
+    Parameters
+    ----------
+    cube
+        A cube or a selection of one.
+    name
+        The data variable.
+
+    Returns
+    -------
+    xarray.DataArray
+        Shape and units of `cube[name]`.
+    """
+    return cube[name].where(cube["status"] == DONE)
+
+
+def count_done(cube: xr.Dataset) -> int:
+    """Count the computed points of a cube or of a selection of one."""
+    return int((cube["status"] == DONE).sum())

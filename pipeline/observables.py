@@ -1,0 +1,51 @@
+"""What is measured at a layer: how far its features move in one step, and at what angle."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.weights import Array
+
+
+class Layer(NamedTuple):
+    """Feature A_v and backward signal b_v before and after the step, shape (points, m, n) each."""
+
+    A: Array
+    b: Array
+    A_after: Array
+    b_after: Array
+
+
+def observe(layers: Sequence[Layer], *, eta: float) -> dict[str, Array]:
+    """Measure every layer given; each result has shape (points, layers).
+
+    Norms and inner products are Frobenius over the whole m x n matrix. Where the feature does not
+    move, as at layer 1, the angle is 0/0: NaN.
+    """
+    measured = [_observe_layer(layer, eta) for layer in layers]
+    return {name: np.stack([m[name] for m in measured], axis=1) for name in measured[0]}
+
+
+def _observe_layer(layer: Layer, eta: float) -> dict[str, Array]:
+    A, b, A_after, b_after = layer
+    root_m = np.sqrt(A.shape[1])
+    delta = A - A_after
+    aligned_speed = _inner(delta, b) / (_norm(b) * root_m * eta)
+    feature_speed = _norm(delta) / (root_m * eta)
+    return {
+        "feature_norm": _norm(A) / root_m,
+        "sensitivity": 1 / (_norm(b) * root_m),
+        "aligned_speed": aligned_speed,
+        "feature_speed": feature_speed,
+        "backward_speed": _norm(b_after - b) / eta,
+        "bfa": np.arccos(np.clip(aligned_speed / feature_speed, -1, 1)),
+    }
+
+
+def _inner(x: Array, y: Array) -> Array:
+    return np.vecdot(x.reshape(len(x), -1), y.reshape(len(y), -1))
+
+
+def _norm(x: Array) -> Array:
+    return np.sqrt(_inner(x, x))
