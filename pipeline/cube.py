@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import xarray as xr
 
-from pipeline.simulate import data
+from pipeline.streams import draw_data
 from pipeline.sweep import Sweep
 
 Status = Literal["missing", "done", "failed"]
@@ -84,10 +84,17 @@ VARIABLES = {**OBSERVABLES, **SCALARS, **RECORD}
 """Every data variable, in the order in which a chunk of the cube is written: status last."""
 
 
+COORDINATES = (*POINT_DIMS, LAYER_DIM, "beta_value", "beta_scaled")
+
+
+def has_layers(name: str, sweep: Sweep) -> bool:
+    """Tell whether a data variable has the layer dimension in the cube of a sweep."""
+    return name in OBSERVABLES and sweep.record == "layers"
+
+
 def variable_dims(name: str, sweep: Sweep) -> tuple[str, ...]:
     """Return the dimensions of a data variable in the cube of a sweep."""
-    along_layers = name in OBSERVABLES and sweep.record == "layers"
-    return (*POINT_DIMS, LAYER_DIM) if along_layers else POINT_DIMS
+    return (*POINT_DIMS, LAYER_DIM) if has_layers(name, sweep) else POINT_DIMS
 
 
 def layer_count(sweep: Sweep) -> int:
@@ -133,7 +140,7 @@ def coordinates(sweep: Sweep) -> xr.Dataset:
 
 def attributes(sweep: Sweep) -> dict[str, Any]:
     """Return the attributes that say where the numbers of the cube come from."""
-    X, Y = data(sweep)
+    X, Y = draw_data(sweep)
     return {
         "title": sweep.title,
         "sweep_name": sweep.name,

@@ -55,7 +55,7 @@ def simulate(experiment: Experiment, points: Points) -> dict[str, Array]:
         `loss` and `loss_after`, shape (points,), and the observables of `observe`: shape
         (points, L - 1) if the experiment records layers, else (points,), of layer L - 1.
     """
-    size = max(1, WORKING_SET // bytes_per_point(experiment, points.depth, points.width))
+    size = points_together(experiment, points.depth, points.width)
     parts = [_simulate_together(experiment, part) for part in _split(points, size)]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -69,13 +69,18 @@ def bytes_per_point(experiment: Experiment, depth: int, width: int) -> int:
     return 8 * (depth * (matrices + passes_kept) + ends)
 
 
+def points_together(experiment: Experiment, depth: int, width: int) -> int:
+    """Return how many points are computed in one go."""
+    return max(1, WORKING_SET // bytes_per_point(experiment, depth, width))
+
+
 def _split(points: Points, size: int) -> Iterator[Points]:
     for start in range(0, len(points), size):
         yield points[start : start + size]
 
 
 def _simulate_together(experiment: Experiment, points: Points) -> dict[str, Array]:
-    X, Y = data(experiment)
+    X, Y = draw_data(experiment)
     # 0/0 is the right angle where nothing moves, and stays NaN for a network whose units all died
     with np.errstate(divide="ignore", invalid="ignore"):
         net = _draw(experiment, points)
@@ -93,17 +98,6 @@ def _simulate_together(experiment: Experiment, points: Points) -> dict[str, Arra
     if experiment.record == "output":
         measured = {name: values[:, 0] for name, values in measured.items()}
     return {"loss": before.loss, "loss_after": after.loss, **measured}
-
-
-def data(experiment: Experiment) -> tuple[Array, Array]:
-    """Return the inputs X (d, n) and targets Y (k, n) of an experiment."""
-    model = experiment.model
-    return draw_data(
-        experiment.seed,
-        input_dim=model.input_dim,
-        output_dim=model.output_dim,
-        inputs=model.inputs,
-    )
 
 
 def _draw(experiment: Experiment, points: Points) -> ResNet:

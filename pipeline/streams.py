@@ -9,6 +9,8 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.sweep import Experiment
+
 
 def point_stream(
     seed: int, *, depth: int, width: int, beta: float, trial: int
@@ -22,10 +24,8 @@ def point_stream(
     return _generator(np.random.SeedSequence(seed, spawn_key=(depth, width, trial, low, high)))
 
 
-def draw_data(
-    seed: int, *, input_dim: int, output_dim: int, inputs: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw the data of a sweep, shared by all of its points.
+def draw_data(experiment: Experiment) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw the data of an experiment, shared by all of its points.
 
     Returns
     -------
@@ -34,9 +34,10 @@ def draw_data(
     Y
         Targets, N(0, 1/k), shape (k, n).
     """
-    stream = _generator(np.random.SeedSequence(seed))
-    X = stream.standard_normal((input_dim, inputs)) / np.sqrt(input_dim)
-    Y = stream.standard_normal((output_dim, inputs)) / np.sqrt(output_dim)
+    d, k, n = experiment.model.input_dim, experiment.model.output_dim, experiment.model.inputs
+    stream = _generator(np.random.SeedSequence(experiment.seed))
+    X = stream.standard_normal((d, n)) / np.sqrt(d)
+    Y = stream.standard_normal((k, n)) / np.sqrt(k)
     return X, Y
 
 

@@ -1,0 +1,175 @@
+"""The run loop: points still missing go out as tasks, results come back into the cube."""
+
+import queue
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from distributed import Client, Future
+from numpy.typing import NDArray
+
+from pipeline import cube
+from pipeline.cluster import connect
+from pipeline.plan import Batch, pack
+from pipeline.provenance import describe_run, describe_worker, one_blas_thread
+from pipeline.simulate import Points, simulate
+from pipeline.store import Store, create_or_resume
+from pipeline.sweep import Experiment, Sweep
+
+WINDOW = 4
+"""Tasks in flight for each worker thread: enough to keep it busy, too few to fill any memory."""
+
+TICK_SECONDS = 0.5
+
+Results = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
+
+    Parameters
+    ----------
+    kept
+        Points the cube held before.
+    total, done, failed
+        Points of this run: in all, computed, failed.
+    cost, cost_done
+        Predicted seconds of all points of this run, and of those that are through.
+    """
+
+    kept: int
+    total: int
+    cost: float
+    done: int = 0
+    failed: int = 0
+    cost_done: float = 0.0
+
+
+def run_sweep(
+    sweep: Sweep,
+    address: str,
+    *,
+    cluster: str | None = None,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> Progress:
+    """Compute the points of a sweep that its cube does not hold yet.
+
+    Parameters
+    ----------
+    sweep
+        What to compute.
+    address
+        Where the cube is, or shall be.
+    cluster, workers
+        Where to compute it; see `pipeline.cluster.connect`.
+    retry_failed
+        Compute failed points once more.
+    report
+        Called with the progress so far, at the start and whenever there is something new.
+
+    Raises
+    ------
+    RequestError
+        If the address holds something other than the cube of this sweep.
+    WorkError
+        If the cube cannot be written or the workers cannot be reached.
+    """
+    store = create_or_resume(address, sweep)
+    todo = points_to_do(store, retry_failed=retry_failed)
+    progress = Progress(
+        kept=int((store.status() == cube.DONE).sum()),
+        total=int(todo.sum()),
+        cost=sum(batch.cost for batch in pack(sweep, todo)),
+    )
+    report(progress)
+    if not todo.any():
+        return progress
+    with connect(cluster, workers=workers) as client:
+        store.begin(describe_run(client.run(describe_worker).values()))
+        try:
+            for results in stream(client, sweep.experiment, pack(sweep, todo)):
+                for batch, outcome in results:
+                    progress = _record(store, batch, outcome, progress)
+                store.flush_if_due()
+                report(progress)
+        finally:
+            store.flush()
+    return progress
+
+
+def points_to_do(store: Store, *, retry_failed: bool) -> NDArray[np.bool_]:
+    """Return which points to compute, shape (depth, width, beta, trial)."""
+    status = store.status()
+    return (status == cube.MISSING) | (retry_failed & (status == cube.FAILED))
+
+
+def compute(experiment: Experiment, points: Points) -> Results:
+    """Simulate points on a worker, with the seconds each of them took."""
+    started = time.perf_counter()
+    with one_blas_thread():
+        results = simulate(experiment, points)
+    seconds = (time.perf_counter() - started) / len(points)
+    return {**results, "seconds": np.full(len(points), seconds)}
+
+
+def stream(
+    client: Client, experiment: Experiment, batches: Iterator[Batch]
+) -> Iterator[list[tuple[Batch, Results | BaseException]]]:
+    """Run batches through a rolling window of tasks and yield their outcomes as they come.
+
+    A batch that fails is run again point by point, so that an error stays with the point it belongs
+    to. What is yielded now and then is empty: time to look at the clock.
+    """
+    finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
+    in_flight: dict[str, Batch] = {}
+
+    def submit(batch: Batch) -> None:
+        future = client.submit(compute, experiment, batch.points, pure=False)
+        in_flight[future.key] = batch
+        future.add_done_callback(finished.put)
+
+    window = WINDOW * sum(client.nthreads().values())
+    for batch in islice(batches, window):
+        submit(batch)
+    while in_flight:
+        outcomes = []
+        for future in _drain(finished):
+            batch = in_flight.pop(future.key)
+            outcome = future.exception() or future.result()
+            if isinstance(outcome, BaseException) and len(batch.points) > 1:
+                for point in batch.split():
+                    submit(point)
+            else:
+                outcomes.append((batch, outcome))
+        for batch in islice(batches, max(0, window - len(in_flight))):
+            submit(batch)
+        yield outcomes
+
+
+def _drain(finished: "queue.SimpleQueue[Future]") -> Iterator[Future]:
+    """Yield what has finished, after waiting a moment for the first."""
+    try:
+        yield finished.get(timeout=TICK_SECONDS)
+        while True:
+            yield finished.get_nowait()
+    except queue.Empty:
+        return
+
+
+def _record(
+    store: Store, batch: Batch, outcome: Results | BaseException, progress: Progress
+) -> Progress:
+    count = len(batch.points)
+    progress = replace(progress, cost_done=progress.cost_done + batch.cost)
+    if isinstance(outcome, BaseException):
+        store.put_failure(batch.cells, "".join(traceback.format_exception(outcome)))
+        return replace(progress, failed=progress.failed + count)
+    store.put(batch.cells, outcome)
+    return replace(progress, done=progress.done + count)
