@@ -2,8 +2,11 @@
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import dask
@@ -17,7 +20,24 @@ KEEP_FREED_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(2**31),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
 }
-"""Matrices of the same size come and go; giving each back to the system costs a page fault a page."""
+"""Matrices of one size come and go: given back to the system, each costs its page faults anew."""
+
+
+@contextmanager
+def workers_on_demand(
+    cluster: str | None = None, *, workers: int | None = None
+) -> Iterator[Callable[[], Client]]:
+    """Yield a function that connects when it is first called: no points to do, no workers.
+
+    Takes the parameters of `connect`, and raises its errors on that first call.
+    """
+    with ExitStack() as connections:
+
+        @cache
+        def client() -> Client:
+            return connections.enter_context(connect(cluster, workers=workers))
+
+        yield client
 
 
 @contextmanager
@@ -54,16 +74,32 @@ def connect(cluster: str | None = None, *, workers: int | None = None) -> Iterat
 
 def _local_cluster(workers: int) -> LocalCluster:
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
-    with dask.config.set({"distributed.nanny.pre-spawn-environ": threads | KEEP_FREED_MEMORY}):
+    environment = {"distributed.nanny.pre-spawn-environ": threads | KEEP_FREED_MEMORY}
+    with dask.config.set(environment), _ignored_by_children(signal.SIGINT):
         return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
-            worker_dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR,
         )
+
+
+@contextmanager
+def _ignored_by_children(number: signal.Signals) -> Iterator[None]:
+    """Have processes started here ignore a signal: a terminal sends Ctrl-C to all, and only the
+    driver is to act on it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers, and only it is interrupted
+        return
+    handler = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, handler)
 
 
 def _existing(cluster: str) -> Client:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,8 +11,8 @@ import xarray as xr
 from pipeline.streams import draw_data
 from pipeline.sweep import Sweep
 
-Status = Literal["missing", "done", "failed"]
 MISSING, DONE, FAILED = range(3)
+STATUS_NAMES = ("missing", "done", "failed")
 
 POINT_DIMS = ("depth", "width", "beta", "trial")
 LAYER_DIM = "layer"
@@ -76,7 +76,7 @@ RECORD = {
         "missing until computed; only this says what is missing",
         "int8",
         MISSING,
-        extra={"flag_values": [0, 1, 2], "flag_meanings": " ".join(get_args(Status))},
+        extra={"flag_values": [0, 1, 2], "flag_meanings": " ".join(STATUS_NAMES)},
     ),
 }
 

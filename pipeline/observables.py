@@ -44,7 +44,8 @@ def _observe_layer(layer: Layer, eta: float) -> dict[str, Array]:
 
 
 def _inner(x: Array, y: Array) -> Array:
-    return np.vecdot(x.reshape(len(x), -1), y.reshape(len(y), -1))
+    inner: Array = np.vecdot(x.reshape(len(x), -1), y.reshape(len(y), -1))
+    return inner
 
 
 def _norm(x: Array) -> Array:

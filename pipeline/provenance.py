@@ -36,7 +36,7 @@ def describe_run(workers: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def describe_worker() -> dict[str, Any]:
-    """Return the processor and BLAS of the calling process, and the threads a task computes with."""
+    """Return processor and BLAS of the calling process, and the threads a task computes with."""
     with one_blas_thread():
         blas = ThreadpoolController().select(user_api="blas").info()
     return {
@@ -48,7 +48,8 @@ def describe_worker() -> dict[str, Any]:
 
 def one_blas_thread() -> AbstractContextManager[object]:
     """Hold BLAS to one thread: the sums of several come in another order, hence other bits."""
-    return _thread_pools().limit(limits=1, user_api="blas")
+    limited: AbstractContextManager[object] = _thread_pools().limit(limits=1, user_api="blas")
+    return limited
 
 
 @cache

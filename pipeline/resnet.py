@@ -57,7 +57,7 @@ class ResNet:
 
 
 class Forward(NamedTuple):
-    """A forward pass: features A_1..A_{L-1}, hidden units Q_2..Q_{L-1}, output f, loss (points,)."""
+    """A forward pass: features A_1..A_{L-1}, units Q_2..Q_{L-1}, output f, loss (points,)."""
 
     A: list[Array]
     Q: list[Array]
@@ -127,8 +127,8 @@ def backward(net: ResNet, outcome: Forward, Y: Array, *, down_to: int = 1) -> Ba
         The lowest layer v whose b_v is wanted.
     """
     b, BP = [transpose(net.W_L) @ ((outcome.f - Y) / Y.size)], []
-    for l in range(net.depth - 1, down_to, -1):
-        (W, V), Q = net.residuals[l - 2], outcome.Q[l - 2]
+    for layer in range(net.depth - 1, down_to, -1):
+        (W, V), Q = net.residuals[layer - 2], outcome.Q[layer - 2]
         BP.append(np.where(Q > 0, net.beta * V.apply_transposed(b[-1]), 0))
         b.append(W.apply_transposed(BP[-1]) + net.skip * b[-1])
     return Backward(b[::-1], BP[::-1])
@@ -176,4 +176,5 @@ def speed_controlled_rate(left: Array, right: Array, *, eta: float, depth: int) 
     The norm is that of the n x n Gram matrices' product; no m x m matrix is formed.
     """
     grams = (transpose(left) @ left) * (transpose(right) @ right)
-    return eta / (depth * grams.sum(axis=(1, 2), keepdims=True))
+    squared_norm: Array = grams.sum(axis=(1, 2), keepdims=True)
+    return eta / (depth * squared_norm)

@@ -6,19 +6,21 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from distributed import Client, Future
 from numpy.typing import NDArray
 
 from pipeline import cube
-from pipeline.cluster import connect
 from pipeline.plan import Batch, pack
 from pipeline.provenance import describe_run, describe_worker, one_blas_thread
 from pipeline.simulate import Points, simulate
 from pipeline.store import Store, create_or_resume
 from pipeline.sweep import Experiment, Sweep
+
+if TYPE_CHECKING:
+    from dask.typing import Key
 
 WINDOW = 4
 """Tasks in flight for each worker thread: enough to keep it busy, too few to fill any memory."""
@@ -53,9 +55,8 @@ class Progress:
 def run_sweep(
     sweep: Sweep,
     address: str,
+    client: Callable[[], Client],
     *,
-    cluster: str | None = None,
-    workers: int | None = None,
     retry_failed: bool = False,
     report: Callable[[Progress], None] = lambda _: None,
 ) -> Progress:
@@ -67,8 +68,8 @@ def run_sweep(
         What to compute.
     address
         Where the cube is, or shall be.
-    cluster, workers
-        Where to compute it; see `pipeline.cluster.connect`.
+    client
+        Connects to the workers; called only if there is something to compute.
     retry_failed
         Compute failed points once more.
     report
@@ -91,23 +92,23 @@ def run_sweep(
     report(progress)
     if not todo.any():
         return progress
-    with connect(cluster, workers=workers) as client:
-        store.begin(describe_run(client.run(describe_worker).values()))
-        try:
-            for results in stream(client, sweep.experiment, pack(sweep, todo)):
-                for batch, outcome in results:
-                    progress = _record(store, batch, outcome, progress)
-                store.flush_if_due()
-                report(progress)
-        finally:
-            store.flush()
+    store.begin(describe_run(client().run(describe_worker).values()))
+    try:
+        for outcomes in stream(client(), sweep.experiment, pack(sweep, todo)):
+            for batch, outcome in outcomes:
+                progress = _record(store, batch, outcome, progress)
+            store.flush_if_due()
+            report(progress)
+    finally:
+        store.flush()
     return progress
 
 
 def points_to_do(store: Store, *, retry_failed: bool) -> NDArray[np.bool_]:
     """Return which points to compute, shape (depth, width, beta, trial)."""
     status = store.status()
-    return (status == cube.MISSING) | (retry_failed & (status == cube.FAILED))
+    wanted = [cube.MISSING, cube.FAILED] if retry_failed else [cube.MISSING]
+    return np.isin(status, wanted)
 
 
 def compute(experiment: Experiment, points: Points) -> Results:
@@ -127,8 +128,8 @@ def stream(
     A batch that fails is run again point by point, so that an error stays with the point it belongs
     to. What is yielded now and then is empty: time to look at the clock.
     """
-    finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
-    in_flight: dict[str, Batch] = {}
+    finished: queue.SimpleQueue[Future[Results]] = queue.SimpleQueue()
+    in_flight: dict[Key, Batch] = {}
 
     def submit(batch: Batch) -> None:
         future = client.submit(compute, experiment, batch.points, pure=False)
@@ -153,7 +154,7 @@ def stream(
         yield outcomes
 
 
-def _drain(finished: "queue.SimpleQueue[Future]") -> Iterator[Future]:
+def _drain(finished: "queue.SimpleQueue[Future[Results]]") -> Iterator["Future[Results]"]:
     """Yield what has finished, after waiting a moment for the first."""
     try:
         yield finished.get(timeout=TICK_SECONDS)

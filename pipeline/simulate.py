@@ -115,9 +115,7 @@ def _draw(experiment: Experiment, points: Points) -> ResNet:
 def _step(net: ResNet, before: Forward, gradient: Backward, step: Step) -> ResNet:
     rate = {
         "plain": partial(plain_rate, eta=step.learning_rate),
-        "speed_controlled": partial(
-            speed_controlled_rate, eta=step.learning_rate, depth=net.depth
-        ),
+        "speed_controlled": partial(speed_controlled_rate, eta=step.learning_rate, depth=net.depth),
     }[step.rule]
     return descend(net, before, gradient, rate=rate, trained=step.trained)
 

@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import zarr
@@ -45,7 +45,7 @@ class Store:
     @property
     def history(self) -> list[dict[str, Any]]:
         """One entry for each run that wrote to the cube, oldest first."""
-        return [dict(entry) for entry in self._group.attrs["history"]]  # type: ignore[union-attr]
+        return list(cast("list[dict[str, Any]]", self._group.attrs["history"]))
 
     def begin(self, provenance: Mapping[str, Any]) -> None:
         """Open the history entry of this run."""
@@ -119,9 +119,7 @@ class Store:
         return (*chunk, 0) if cube.has_layers(name, self.sweep) else chunk
 
     def _array(self, name: str) -> zarr.Array[Any]:
-        array = self._group[name]
-        assert isinstance(array, zarr.Array)
-        return array
+        return cast("zarr.Array[Any]", self._group[name])
 
     def _count(self, what: str, points: int) -> None:
         if self._run:
@@ -161,7 +159,9 @@ def open_store(address: str, *, mode: Literal["r", "r+"] = "r") -> Store:
         If there is no cube at the address.
     """
     if not _holds_cube(address):
-        raise RequestError(f"no cube at {address!r}: expected the path of a store that bfa run made")
+        raise RequestError(
+            f"no cube at {address!r}: expected the path of a store that bfa run made"
+        )
     return Store(address, zarr.open_group(address, mode=mode))
 
 
@@ -175,7 +175,9 @@ def _holds_cube(address: str) -> bool:
     try:
         group = zarr.open_group(address, mode="r")
     except (OSError, ValueError) as error:
-        raise RequestError(f"{address!r} is not a cube: expected a Zarr group or a new path") from error
+        raise RequestError(
+            f"{address!r} is not a cube: expected a Zarr group or a new path"
+        ) from error
     if "sweep_digest" in group.attrs:
         return True
     if set(group.keys()) <= {*cube.VARIABLES, *cube.COORDINATES}:

@@ -56,7 +56,7 @@ class Explicit:
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """A matrix after a gradient step, base - rate * left right', of which only the factors are kept.
+    """A matrix after a gradient step, base - rate * left right', kept as its factors.
 
     Parameters
     ----------
