@@ -89,8 +89,9 @@ def _local_cluster(workers: int) -> LocalCluster:
 
 @contextmanager
 def _ignored_by_children(number: signal.Signals) -> Iterator[None]:
-    """Have processes started here ignore a signal: a terminal sends Ctrl-C to all, and only the
-    driver is to act on it.
+    """Start processes that ignore a signal.
+
+    A terminal sends Ctrl-C to all processes, and the driver alone is to act on it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may set handlers, and only it is interrupted

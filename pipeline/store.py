@@ -62,8 +62,10 @@ class Store:
         values
             Data variables, shape (points,) or (points, layers); further layers stay NaN.
         """
-        self._buffer(cells, {**values, "status": np.full(len(cells), cube.DONE)})
-        self._count("points_added", len(cells))
+        count = len(cells)
+        success = {"error": np.full(count, ""), "status": np.full(count, cube.DONE)}
+        self._buffer(cells, {**values, **success})
+        self._count("points_added", count)
 
     def put_failure(self, cells: NDArray[np.int64], error: str) -> None:
         """Buffer the failure of points."""

@@ -47,7 +47,7 @@ def forward_resnet(
 
 
 def backward_resnet(
-    As: Matrices, Ps: Matrices, Y: Array, Ws: Matrices, Vs: Matrices, beta: float
+    Ps: Matrices, Y: Array, Ws: Matrices, Vs: Matrices, beta: float
 ) -> tuple[Matrices, Matrices]:
     L = len(Ws) - 1
     BAs: Matrices = [None] * (L + 1)
@@ -106,7 +106,7 @@ def observables(point: Point) -> dict[str, Array]:
     X, Y, beta, eta = point.X, point.Y, point.beta, point.eta
     L, m = len(point.Ws) - 1, len(point.Ws[1])
     A1, P1, Q1 = forward_resnet(X, Y, point.Ws, point.Vs, beta)
-    B1, BP1 = backward_resnet(A1, P1, Y, point.Ws, point.Vs, beta)
+    B1, BP1 = backward_resnet(P1, Y, point.Ws, point.Vs, beta)
     Ws, Vs = update_resnet(
         point.Ws,
         point.Vs,
@@ -119,7 +119,7 @@ def observables(point: Point) -> dict[str, Array]:
         train_W=point.train_W,
     )
     A2, P2, _ = forward_resnet(X, Y, Ws, Vs, beta)
-    B2, _ = backward_resnet(A2, P2, Y, Ws, Vs, beta)
+    B2, _ = backward_resnet(P2, Y, Ws, Vs, beta)
     norm = np.linalg.norm
     layers = range(1, L)
     dfa = [np.sum((A1[v] - A2[v]) * B1[v]) / norm(B1[v]) / (np.sqrt(m) * eta) for v in layers]

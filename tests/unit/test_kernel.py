@@ -1,16 +1,16 @@
 """The kernel against the literal notebook, against finite differences, and against calculus."""
 
 import itertools
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline.observables import Layer, observe
 from pipeline.resnet import (
-    ResNet,
     Residual,
+    ResNet,
     backward,
     descend,
     forward,
@@ -49,7 +49,9 @@ def stack(points: list[notebook.Point]) -> ResNet:
     )
 
 
-def run_kernel(points: list[notebook.Point], rate: Any, trained: list[str]) -> dict[str, Array]:
+def run_kernel(
+    points: list[notebook.Point], rate: Callable[[Array, Array], Array], trained: list[str]
+) -> dict[str, Array]:
     X, Y, eta = points[0].X, points[0].Y, points[0].eta
     net = stack(points)
     before = forward(net, X, Y)
@@ -58,8 +60,7 @@ def run_kernel(points: list[notebook.Point], rate: Any, trained: list[str]) -> d
     after = forward(stepped, X, Y)
     gradient_after = backward(stepped, after, Y)
     layers = [
-        Layer(*layer)
-        for layer in zip(before.A, gradient.b, after.A, gradient_after.b, strict=True)
+        Layer(*layer) for layer in zip(before.A, gradient.b, after.A, gradient_after.b, strict=True)
     ]
     with np.errstate(invalid="ignore"):
         measured = observe(layers, eta=eta)
@@ -81,8 +82,8 @@ def test_agrees_with_the_literal_notebook(rule: str, trained: list[str], n: int,
     for index, point in enumerate(points):
         point.speed_controlled = rule == "speed_controlled"
         point.train_W = "W" in trained
-        for name, expected in notebook.observables(point).items():
-            found = computed[name][index]
+        for name, literal in notebook.observables(point).items():
+            found, expected = computed[name][index], literal
             if name == "bfa" and not point.train_W and n == 1:
                 # here layer 2 moves along b exactly: arccos turns a rounded 1 into 0 or 1.5e-8
                 np.testing.assert_allclose([found[1], expected[1]], 0, atol=3e-8)

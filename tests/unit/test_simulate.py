@@ -1,6 +1,6 @@
 """A point's bits depend on the point alone."""
 
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 
 from pipeline import simulate as module
 from pipeline.provenance import one_blas_thread
+from pipeline.resnet import initialize
 from pipeline.simulate import Points, simulate
+from pipeline.streams import draw_data, point_stream
 from pipeline.sweep import Experiment
 from pipeline.sweep_file import load_sweep
+from pipeline.weights import Array, draw_explicit
 from tests import notebook
 
 GRID = [(beta, trial) for beta in (0.05, 0.3, 0.999, 1.0) for trial in range(3)]
@@ -27,14 +30,14 @@ def points(cells: list[tuple[float, int]], depth: int = 6, width: int = 13) -> P
     return Points(depth, width, beta=np.array(betas), trial=np.array(trials))
 
 
-def same_bits(found: dict[str, Any], expected: dict[str, Any]) -> bool:
+def same_bits(found: dict[str, Array], expected: dict[str, Array]) -> bool:
     return found.keys() == expected.keys() and all(
         found[name].tobytes() == expected[name].tobytes() for name in expected
     )
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Any:
+def _one_thread() -> Iterator[None]:
     with one_blas_thread():
         yield
 
@@ -94,9 +97,9 @@ def test_drawn_network_is_the_notebooks_with_the_same_stream() -> None:
     """The whole path, stream to observables, against the literal notebook."""
     asked, (beta, trial) = experiment(), GRID[1]
     L, m, d, k = 6, 13, asked.model.input_dim, asked.model.output_dim
-    stream = module.point_stream(asked.seed, depth=L, width=m, beta=beta, trial=trial)
+    stream = point_stream(asked.seed, depth=L, width=m, beta=beta, trial=trial)
     Ws, Vs = notebook.init_resnet(stream, d, m, k, L)
-    X, Y = module.draw_data(asked)
+    X, Y = draw_data(asked)
     point = notebook.Point(X, Y, Ws, Vs, beta, eta=asked.step.learning_rate)
     computed = simulate(asked, points([(beta, trial)], depth=L, width=m))
     for name, expected in notebook.observables(point).items():
@@ -106,11 +109,9 @@ def test_drawn_network_is_the_notebooks_with_the_same_stream() -> None:
 def test_initial_laws() -> None:
     """Entries have the variances of the model: 1/d, 2/m and 1/m^2; data 1/d and 1/k."""
     stream = np.random.Generator(np.random.SFC64(5))
-    net = module.initialize(
-        [stream], np.array([0.5]), dims=(50, 300, 40, 3), draw=module.draw_explicit
-    )
+    net = initialize([stream], np.array([0.5]), dims=(50, 300, 40, 3), draw=draw_explicit)
     V = net.residuals[0].V.apply(np.eye(300)[None])
-    X, Y = module.draw_data(experiment(input_dim=50, output_dim=20, inputs=400))
+    X, Y = draw_data(experiment(input_dim=50, output_dim=20, inputs=400))
     for entries, variance in [
         (net.W_1, 1 / 50),
         (V, 2 / 300),
