@@ -4,9 +4,8 @@ from pathlib import Path
 
 import xarray as xr
 
+from pipeline.cube import DONE
 from pipeline.errors import RequestError
-
-DONE = 1
 
 
 def open_cube(store: str | Path) -> xr.Dataset:
@@ -29,7 +28,7 @@ def open_cube(store: str | Path) -> xr.Dataset:
     """
     try:
         # Metadata consolidated before the last extension would hide the points added by it.
-        cube = xr.open_zarr(store, chunks=None, consolidated=False)
+        cube: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=False)
     except (OSError, ValueError) as error:
         raise RequestError(
             f"No cube can be read at {str(store)!r} ({error}). Expected a Zarr store "
@@ -63,6 +62,38 @@ def done_values(cube: xr.Dataset, name: str) -> xr.DataArray:
     return cube[name].where(cube["status"] == DONE)
 
 
+def average_trials(cube: xr.Dataset, name: str) -> xr.DataArray:
+    """Average one variable over the computed trials; NaN where there is none.
+
+    A computed NaN (an angle after the numbers have overflowed) makes the average NaN.
+
+    Parameters
+    ----------
+    cube
+        A cube or a selection of one.
+    name
+        The data variable.
+
+    Returns
+    -------
+    xarray.DataArray
+        Shape of `cube[name]` without `trial`, and its units.
+    """
+    done = cube["status"] == DONE
+    count = done.sum("trial")
+    return cube[name].where(done, 0).sum("trial", skipna=False) / count.where(count > 0)
+
+
+def take_largest(cube: xr.Dataset, *dims: str) -> xr.Dataset:
+    """Select the largest value of each dimension: the deepest, the widest."""
+    return cube.sel({dim: cube[dim].max().item() for dim in dims})
+
+
 def count_done(cube: xr.Dataset) -> int:
     """Count the computed points of a cube or of a selection of one."""
     return int((cube["status"] == DONE).sum())
+
+
+def is_labelled(cube: xr.Dataset) -> bool:
+    """Say whether β follows rules in the depth, named by labels, rather than fixed values."""
+    return cube["beta"].dtype.kind not in "fiu"

@@ -81,8 +81,8 @@ def _split(points: Points, size: int) -> Iterator[Points]:
 
 def _simulate_together(experiment: Experiment, points: Points) -> dict[str, Array]:
     X, Y = draw_data(experiment)
-    # 0/0 is the right angle where nothing moves, and stays NaN for a network whose units all died
-    with np.errstate(divide="ignore", invalid="ignore"):
+    # where nothing moves the angle is 0/0, and a step without a gradient has no bound: both stay
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         net = _draw(experiment, points)
         before = forward(net, X, Y)
         gradient = backward(net, before, Y)

@@ -1,0 +1,1 @@
+"""The figures: a module each, drawn in one style from a stored cube."""
