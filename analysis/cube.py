@@ -26,6 +26,8 @@ def open_cube(store: str | Path) -> xr.Dataset:
     RequestError
         If nothing is stored there, or what is stored is not a cube.
     """
+    if "://" in str(store):
+        raise RequestError(f"store {str(store)!r}: expected a path on a file system")
     try:
         # Metadata consolidated before the last extension would hide the points added by it.
         cube: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=False)

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 NOTEBOOK = ("layers", "depth", "branch_scale")
 INTERRUPTED = 130
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
+out = Console(highlight=False, markup=False, soft_wrap=True)
+err = Console(highlight=False, markup=False, soft_wrap=True, stderr=True)
 
 
 class Commands(TyperGroup):
@@ -43,11 +44,12 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except BfaError as error:
-            err.print(f"[bold red]error:[/] {escape(str(error))}")
+            err.print("error:", style="bold red", end=" ")
+            err.print(str(error))
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             command = shlex.join(["bfa", *sys.argv[1:]])
-            err.print(f"interrupted: what was computed is kept. To resume:\n  {escape(command)}")
+            err.print(f"interrupted: what was computed is kept. To resume:\n  {command}")
             ctx.exit(INTERRUPTED)
 
 
@@ -62,6 +64,7 @@ class Format(StrEnum):
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -70,12 +73,19 @@ app = typer.Typer(
 )
 
 SweepName = Annotated[
-    str, typer.Argument(metavar="SWEEP", help="A shipped sweep's name, or a TOML file.")
+    str,
+    typer.Argument(
+        metavar="SWEEP", help="A shipped sweep's name (see bfa sweeps), or a TOML file."
+    ),
 ]
 StorePath = Annotated[str, typer.Argument(metavar="STORE", help="The path of a cube.")]
 Settings = Annotated[
     list[str],
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the sweep file."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key of the sweep file, such as axes.trial=5; may be repeated.",
+    ),
 ]
 
 
@@ -107,7 +117,7 @@ def sweeps() -> None:
     table = _table("sweep", "points", "what it shows")
     for name in shipped_sweeps():
         sweep = load_sweep(name)
-        table.add_row(name, _points(sweep), sweep.title)
+        table.add_row(name, _points(sweep), escape(sweep.title))
     out.print(table)
 
 
@@ -124,13 +134,13 @@ def plan(sweep: SweepName, settings: Settings = []) -> None:  # noqa: B006 - typ
     with one_blas_thread():
         costs = measure_costs(asked.experiment, asked.axes.widths[-1])
     expected = plan_sweep(asked, np.ones(asked.axes.shape, dtype=bool), costs)
-    table = _table("plan", asked.name)
+    table = _table("plan", escape(asked.name))
     for label, value in [
         ("points", _points(asked)),
         ("tasks", f"{expected.tasks:,}"),
         ("chunks", f"{expected.chunks:,}"),
         ("bytes, uncompressed", decimal(expected.stored_bytes)),
-        ("core-seconds", f"{expected.core_seconds:,.3g}"),
+        ("core-seconds", f"about {expected.core_seconds:,.{_digits(expected.core_seconds)}f}"),
         ("peak memory a worker", decimal(expected.worker_bytes)),
     ]:
         table.add_row(label, value)
@@ -158,7 +168,8 @@ def run(
         typer.Option(metavar="N", min=1, help="Processes to start here.  [default: one a core]"),
     ] = None,
     points_per_task: Annotated[
-        str | None, typer.Option(metavar="P", help='"auto" or a number of points.')
+        str | None,
+        typer.Option(metavar="P", help='Points that travel as one task: "auto" or a number.'),
     ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Compute failed points once more.")
@@ -171,12 +182,12 @@ def run(
     from pipeline.cluster import workers_on_demand
     from pipeline.sweep_file import load_sweep
 
-    packing = [f"execution.points_per_task={points_per_task}"] if points_per_task else []
-    asked = load_sweep(sweep, [*settings, *packing])
+    if points_per_task is not None:
+        settings = [*settings, f"execution.points_per_task={points_per_task}"]
+    asked = load_sweep(sweep, settings)
+    address = f"results/{asked.name}.zarr" if store is None else store
     with workers_on_demand(cluster, workers=workers) as client:
-        failed = _run(
-            asked, store or f"results/{asked.name}.zarr", client, retry_failed=retry_failed
-        )
+        failed = _run(asked, address, client, retry_failed=retry_failed)
     _refuse_failures(failed)
 
 
@@ -218,7 +229,11 @@ def figures(
 
 def main() -> None:
     """Run the command line."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # batch systems end jobs by SIGTERM
+    for number in (signal.SIGTERM, signal.SIGHUP):  # the end of a batch job, of a terminal
+        signal.signal(number, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     app()
 
 
@@ -263,3 +278,7 @@ def _points(sweep: "Sweep") -> str:
     axes = zip(("depth", "width", "beta", "trial"), sweep.axes.shape, strict=True)
     factors = " x ".join(f"{name} {length:,}" for name, length in axes)
     return f"{math.prod(sweep.axes.shape):,} = {factors}"
+
+
+def _digits(value: float) -> int:
+    return 0 if value >= 10 else 2  # noqa: PLR2004 - two digits of a small number say enough

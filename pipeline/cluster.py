@@ -1,21 +1,24 @@
 """Where the tasks run: processes of this machine, or a Dask scheduler that is already there."""
 
+import json
 import logging
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.comm.addressing import parse_address, parse_host_port
+from distributed.comm.registry import backends
 
 from pipeline.errors import RequestError, WorkError
 
 CONNECT_SECONDS = 30
 
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
 KEEP_FREED_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(2**31),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
@@ -27,28 +30,15 @@ KEEP_FREED_MEMORY = {
 def workers_on_demand(
     cluster: str | None = None, *, workers: int | None = None
 ) -> Iterator[Callable[[], Client]]:
-    """Yield a function that connects when it is first called: no points to do, no workers.
+    """Yield a function that connects to the workers when it is first called.
 
-    Takes the parameters of `connect`, and raises its errors on that first call.
-    """
-    with ExitStack() as connections:
-
-        @cache
-        def client() -> Client:
-            return connections.enter_context(connect(cluster, workers=workers))
-
-        yield client
-
-
-@contextmanager
-def connect(cluster: str | None = None, *, workers: int | None = None) -> Iterator[Client]:
-    """Connect to the workers of a sweep, and leave nothing behind.
+    No points to do, no workers; and none is left behind.
 
     Parameters
     ----------
     cluster
-        None for a cluster of processes on this machine, the address of a scheduler
-        (``tcp://host:port``), or the path of a scheduler file.
+        None for processes of this machine, the address of a scheduler (``tcp://host:port``), or
+        the path of a scheduler file.
     workers
         Processes to start on this machine; by default one a core, and at least two.
 
@@ -57,26 +47,26 @@ def connect(cluster: str | None = None, *, workers: int | None = None) -> Iterat
     RequestError
         If `cluster` is none of these, or `workers` is given for a cluster that runs already.
     WorkError
-        If the scheduler does not answer, or has no worker.
+        By the function, if the scheduler does not answer or has no worker.
     """
     if cluster is None:
-        with _local_cluster(workers or max(2, _cores())) as local, Client(local) as client:
-            yield client
-        return
-    if workers is not None:
+        connect = partial(_start_locally, workers or max(2, _cores()))
+    elif workers is None:
+        connect = partial(_find_scheduler, _locate(cluster))
+    else:
         raise RequestError(
             f"--workers {workers}: the workers of {cluster!r} are started with its scheduler; "
             "leave --workers out"
         )
-    with _existing(cluster) as client:
-        yield client
+    with ExitStack() as connections:
+        yield cache(lambda: connections.enter_context(connect()))
 
 
-def _local_cluster(workers: int) -> LocalCluster:
-    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
-    environment = {"distributed.nanny.pre-spawn-environ": threads | KEEP_FREED_MEMORY}
-    with dask.config.set(environment), _ignored_by_children(signal.SIGINT):
-        return LocalCluster(
+@contextmanager
+def _start_locally(workers: int) -> Iterator[Client]:
+    environment = {"distributed.nanny.pre-spawn-environ": ONE_THREAD | KEEP_FREED_MEMORY}
+    with dask.config.set(environment), _held_back(signal.SIGINT):
+        cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
@@ -85,49 +75,55 @@ def _local_cluster(workers: int) -> LocalCluster:
             worker_dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR,
         )
+    with cluster, Client(cluster, set_as_default=False) as client:
+        yield client
 
 
 @contextmanager
-def _ignored_by_children(number: signal.Signals) -> Iterator[None]:
-    """Start processes that ignore a signal.
+def _held_back(number: signal.Signals) -> Iterator[None]:
+    """Hold back a signal for a while, and from the processes started meanwhile for good.
 
-    A terminal sends Ctrl-C to all processes, and the driver alone is to act on it.
+    A terminal sends Ctrl-C to all processes, and the driver alone is to act on it: children inherit
+    what is blocked.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers, and only it is interrupted
-        return
-    handler = signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     try:
         yield
     finally:
-        signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
 
 
-def _existing(cluster: str) -> Client:
+@contextmanager
+def _find_scheduler(address: str) -> Iterator[Client]:
     try:
-        client = Client(**_where(cluster), timeout=CONNECT_SECONDS, set_as_default=False)
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError) as error:
-        raise WorkError(f"no Dask scheduler answers at {cluster!r}: {error}") from error
+        raise WorkError(f"no Dask scheduler answers at {address}: {error}") from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        except TimeoutError as error:
+            raise WorkError(
+                f"the scheduler at {address} got no worker within {CONNECT_SECONDS} s: "
+                "start some with dask worker"
+            ) from error
+        yield client
+
+
+def _locate(cluster: str) -> str:
+    """Return the address of the scheduler, given itself or in a scheduler file."""
     try:
-        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-    except TimeoutError as error:
-        client.close()
-        raise WorkError(
-            f"the scheduler at {cluster!r} got no worker within {CONNECT_SECONDS} s: "
-            "start some with dask worker"
+        if Path(cluster).is_file():
+            return str(json.loads(Path(cluster).read_text(encoding="utf-8"))["address"])
+        scheme, location = parse_address(cluster, strict=True)
+        parse_host_port(location)
+        backends[scheme]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RequestError(
+            f"--cluster {cluster!r}: expected a scheduler's address such as tcp://127.0.0.1:8786, "
+            "or the path of the file that dask scheduler --scheduler-file writes"
         ) from error
-    return client
-
-
-def _where(cluster: str) -> dict[str, str]:
-    if "://" in cluster:
-        return {"address": cluster}
-    if Path(cluster).is_file():
-        return {"scheduler_file": cluster}
-    raise RequestError(
-        f"--cluster {cluster!r}: expected a scheduler's address such as tcp://127.0.0.1:8786, "
-        "or the path of a scheduler file"
-    )
+    return cluster
 
 
 def _cores() -> int:

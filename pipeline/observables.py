@@ -9,12 +9,12 @@ from pipeline.weights import Array
 
 
 class Layer(NamedTuple):
-    """Feature A_v and backward signal b_v before and after the step, shape (points, m, n) each."""
+    """Feature A_v and signal b_v before the step, and their changes; shape (points, m, n) each."""
 
     A: Array
     b: Array
-    A_after: Array
-    b_after: Array
+    change_A: Array
+    change_b: Array
 
 
 def observe(layers: Sequence[Layer], *, eta: float) -> dict[str, Array]:
@@ -28,17 +28,16 @@ def observe(layers: Sequence[Layer], *, eta: float) -> dict[str, Array]:
 
 
 def _observe_layer(layer: Layer, eta: float) -> dict[str, Array]:
-    A, b, A_after, b_after = layer
+    A, b, change_A, change_b = layer
     root_m = np.sqrt(A.shape[1])
-    delta = A - A_after
-    aligned_speed = _inner(delta, b) / (_norm(b) * root_m * eta)
-    feature_speed = _norm(delta) / (root_m * eta)
+    aligned_speed = -_inner(change_A, b) / (_norm(b) * root_m * eta)
+    feature_speed = _norm(change_A) / (root_m * eta)
     return {
         "feature_norm": _norm(A) / root_m,
         "sensitivity": 1 / (_norm(b) * root_m),
         "aligned_speed": aligned_speed,
         "feature_speed": feature_speed,
-        "backward_speed": _norm(b_after - b) / eta,
+        "backward_speed": _norm(change_b) / eta,
         "bfa": np.arccos(np.clip(aligned_speed / feature_speed, -1, 1)),
     }
 

@@ -1,7 +1,7 @@
 """What a sweep will cost, and its points packed into tasks of equal cost."""
 
 import math
-import time
+import timeit
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -18,6 +18,8 @@ TASK_SECONDS = 0.5
 
 LEAST_TASKS = 16
 """A sweep too short for tasks of that duration is cut into this many, for all workers to share."""
+
+WIDEST_PROBE = 1000
 
 PROCESS_BYTES = 200 * 2**20
 """Memory of a worker before its first point: interpreter, NumPy, Dask."""
@@ -91,8 +93,11 @@ def operations_per_layer(experiment: Experiment, width: int) -> int:
 
 
 def measure_costs(experiment: Experiment, width: int) -> CostModel:
-    """Calibrate the cost model by short runs of the kernel at a tiny and at the given width."""
-    widths = 8, max(width, 64)
+    """Calibrate the cost model by short runs of the kernel at a tiny and at the given width.
+
+    A width too large to try in a moment is extrapolated to, by the count of operations.
+    """
+    widths = 8, min(max(width, 64), WIDEST_PROBE)
     work = [operations_per_layer(experiment, w) for w in widths]
     tiny, wide = (_seconds_per_layer(experiment, w) for w in widths)
     per_operation = max(wide - tiny, 0) / (work[1] - work[0])
@@ -153,15 +158,13 @@ def _pack_group(
 
 
 def _seconds_per_layer(experiment: Experiment, width: int) -> float:
-    """Time the kernel on one point, after a warm-up, in a network as deep as a moment allows."""
+    """Time the kernel on one point, warmed up, in a network as deep as a moment allows."""
     moment = 0.1
     nominal = NOMINAL.seconds(experiment, 1, width)
     depth = min(max(4, int(moment / nominal)), 60)
     points = Points(depth, width, beta=np.array([depth**-0.5]), trial=np.array([0]))
     simulate(experiment, points)
-    started = time.perf_counter()
-    simulate(experiment, points)
-    return (time.perf_counter() - started) / depth
+    return min(timeit.repeat(lambda: simulate(experiment, points), number=1, repeat=3)) / depth
 
 
 def _arrays(sweep: Sweep) -> list[tuple[tuple[int, ...], int]]:

@@ -41,6 +41,7 @@ def describe_worker() -> dict[str, Any]:
         blas = ThreadpoolController().select(user_api="blas").info()
     return {
         "cpu": _processor(),
+        "source_digest": source_digest(),
         "blas": ", ".join(f"{b['internal_api']} {b['version']} {b['architecture']}" for b in blas),
         "blas_threads": max((b["num_threads"] for b in blas), default=1),
     }

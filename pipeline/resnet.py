@@ -1,27 +1,21 @@
-"""A ReLU ResNet of residual branches V relu(W .): forward pass, backward pass, one gradient step.
+"""A ReLU ResNet: forward pass, backward pass, and how both change when one gradient step is taken.
 
 The model of Chizat & Netrapalli, "The Feature Speed Formula" (arXiv:2311.18718), in the paper's
 letters: depth L, width m, branch scale beta, inputs X (d, n), targets Y (k, n). Layers are numbered
 1..L: an embedding, L - 2 residual layers, an output. Sequences over layers start at layer 1 for the
-features A and the backward signals b, at layer 2 for what belongs to a residual layer.
+features A and the backward signals b, at layer 2 for what belongs to a residual layer. W_l = I
+before the step, and V_l occurs with the factor beta alone.
 
 The first axis of every array runs over the points computed together.
 """
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.weights import Array, Identity, Matrix, Updated, transpose
-
-
-class Residual(NamedTuple):
-    """The two matrices of a residual layer."""
-
-    W: Matrix
-    V: Matrix
+from pipeline.weights import Array, LowRank, Matrix, transpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +28,15 @@ class ResNet:
         Branch scale, shape (points, 1, 1).
     W_1
         Embedding, shape (points, m, d).
-    residuals
-        Layers 2..L-1.
+    beta_V
+        The matrices beta V_l of the residual layers 2..L-1.
     W_L
         Output layer, shape (points, k, m).
     """
 
     beta: Array
     W_1: Array
-    residuals: Sequence[Residual]
+    beta_V: Sequence[Matrix]
     W_L: Array
 
     @property
@@ -50,26 +44,35 @@ class ResNet:
         """Weight of the skip connection, sqrt(1 - beta^2), shape (points, 1, 1)."""
         return np.sqrt(1 - self.beta**2)
 
-    @property
-    def depth(self) -> int:
-        """Number of layers L."""
-        return len(self.residuals) + 2
-
 
 class Forward(NamedTuple):
-    """A forward pass: features A_1..A_{L-1}, units Q_2..Q_{L-1}, output f, loss (points,)."""
+    """A forward pass: features A_1..A_{L-1}, units Q_2..Q_{L-1}, output f (points, k, n)."""
 
     A: list[Array]
     Q: list[Array]
     f: Array
-    loss: Array
 
 
 class Backward(NamedTuple):
-    """A backward pass: signals b_v of the features, BP_l of the pre-activations, deepest last."""
+    """A backward pass: signals b_1..b_{L-1} of the features, BQ_l and BP_l of layers 2..L-1."""
 
     b: list[Array]
+    BQ: list[Array]
     BP: list[Array]
+
+
+class Update(NamedTuple):
+    """What the step takes from a residual layer: W_l -> I - dW, V_l -> V_l - dV; None: nothing."""
+
+    dW: LowRank | None
+    dV: LowRank
+
+
+class Change(NamedTuple):
+    """The change of a residual layer's feature A_l and units Q_l, after minus before."""
+
+    A: Array
+    Q: Array
 
 
 def initialize(
@@ -77,11 +80,11 @@ def initialize(
     beta: Array,
     *,
     dims: tuple[int, int, int, int],
-    draw: Callable[[Sequence[np.random.Generator], int], Matrix],
+    draw: Callable[[Sequence[np.random.Generator], int, Array], Matrix],
 ) -> ResNet:
     """Draw a network for every point, each from its own stream.
 
-    W_1 ~ N(0, 1/d), W_l = I, V_l ~ N(0, 2/m), W_L ~ N(0, 1/m^2), drawn in this order.
+    W_1 ~ N(0, 1/d), V_l ~ N(0, 2/m), W_L ~ N(0, 1/m^2), drawn in this order.
 
     Parameters
     ----------
@@ -92,76 +95,76 @@ def initialize(
     dims
         Input dimension d, width m, output dimension k, depth L.
     draw
-        Draws one matrix V a point, given the streams and m.
+        Draws one matrix a point, given the streams, m and the standard deviation of an entry.
     """
     d, m, k, L = dims
+    beta = beta[:, None, None]
     W_1 = np.stack([stream.standard_normal((m, d)) for stream in streams]) / np.sqrt(d)
-    residuals = [Residual(W=Identity(), V=draw(streams, m)) for _ in range(2, L)]
+    beta_V = [draw(streams, m, beta * np.sqrt(2 / m)) for _ in range(2, L)]
     W_L = np.stack([stream.standard_normal((k, m)) for stream in streams]) / m
-    return ResNet(beta=beta[:, None, None], W_1=W_1, residuals=residuals, W_L=W_L)
+    return ResNet(beta, W_1, beta_V, W_L)
 
 
-def forward(net: ResNet, X: Array, Y: Array) -> Forward:
+def forward(net: ResNet, X: Array) -> Forward:
     """Run the forward pass.
 
-    A_1 = W_1 X, Q_l = relu(W_l A_{l-1}), A_l = sqrt(1 - beta^2) A_{l-1} + beta V_l Q_l,
-    f = W_L A_{L-1}, loss = sum((f - Y)^2) / 2 / size(Y).
+    A_1 = W_1 X, Q_l = relu(A_{l-1}), A_l = sqrt(1 - beta^2) A_{l-1} + beta V_l Q_l,
+    f = W_L A_{L-1}.
     """
     A, Q = [net.W_1 @ X], []
-    for W, V in net.residuals:
-        Q.append(np.maximum(W.apply(A[-1]), 0))
-        A.append(net.skip * A[-1] + net.beta * V.apply(Q[-1]))
-    f = net.W_L @ A[-1]
-    return Forward(A, Q, f, loss=((f - Y) ** 2).sum(axis=(1, 2)) / 2 / Y.size)
+    for beta_V in net.beta_V:
+        Q.append(np.maximum(A[-1], 0))
+        A.append(net.skip * A[-1] + beta_V.apply(Q[-1]))
+    return Forward(A, Q, f=net.W_L @ A[-1])
 
 
-def backward(net: ResNet, outcome: Forward, Y: Array, *, down_to: int = 1) -> Backward:
-    """Run the backward pass from the output down to one layer.
+def loss(f: Array, Y: Array) -> Array:
+    """Return sum((f - Y)^2) / 2 / size(Y), shape (points,)."""
+    squares: Array = ((f - Y) ** 2).sum(axis=(1, 2))
+    return squares / 2 / Y.size
 
-    b_{L-1} = W_L' (f - Y) / size(Y), BP_l = 1[P_l > 0] beta V_l' b_l,
-    b_{l-1} = W_l' BP_l + sqrt(1 - beta^2) b_l; P_l > 0 where Q_l > 0.
 
-    Parameters
-    ----------
-    down_to
-        The lowest layer v whose b_v is wanted.
+def backward(net: ResNet, outcome: Forward, Y: Array) -> Backward:
+    """Run the backward pass.
+
+    b_{L-1} = W_L' (f - Y) / size(Y), BQ_l = beta V_l' b_l, BP_l = 1[P_l > 0] BQ_l,
+    b_{l-1} = BP_l + sqrt(1 - beta^2) b_l; P_l > 0 where Q_l > 0.
     """
-    b, BP = [transpose(net.W_L) @ ((outcome.f - Y) / Y.size)], []
-    for layer in range(net.depth - 1, down_to, -1):
-        (W, V), Q = net.residuals[layer - 2], outcome.Q[layer - 2]
-        BP.append(np.where(Q > 0, net.beta * V.apply_transposed(b[-1]), 0))
-        b.append(W.apply_transposed(BP[-1]) + net.skip * b[-1])
-    return Backward(b[::-1], BP[::-1])
+    b, BQ, BP = [transpose(net.W_L) @ ((outcome.f - Y) / Y.size)], [], []
+    for beta_V, Q in zip(reversed(net.beta_V), reversed(outcome.Q), strict=True):
+        BQ.append(beta_V.apply_transposed(b[-1]))
+        BP.append((Q > 0) * BQ[-1])
+        b.append(BP[-1] + net.skip * b[-1])
+    return Backward(b[::-1], BQ[::-1], BP[::-1])
 
 
-def descend(
-    net: ResNet,
+def gradient_step(
     before: Forward,
     gradient: Backward,
     *,
     rate: Callable[[Array, Array], Array],
     trained: Collection[str],
-) -> ResNet:
-    """Take one gradient step on the residual layers.
+) -> list[Update]:
+    """Return the updates of one gradient step on the residual layers.
 
-    dW_l = BP_l A_{l-1}', dV_l = b_l Q_l' (no factor beta, as in the notebook); W_1 and W_L stay.
+    dW_l = rate BP_l A_{l-1}', dV_l = rate b_l Q_l' (no factor beta, as in the notebook);
+    W_1 and W_L stay.
 
     Parameters
     ----------
     rate
-        Gives the step size (points, 1, 1) of an update from its two factors (points, m, n):
+        Gives the step size (points, 1, 1) of a gradient from its two factors (points, m, n):
         `plain_rate` or `speed_controlled_rate`.
     trained
         The matrices that move: "W", "V" or both.
     """
-    residuals = []
-    for (W, V), A, b, Q, BP in zip(
-        net.residuals, before.A[:-1], gradient.b[1:], before.Q, gradient.BP, strict=True
-    ):
-        moved_W = Updated(W, rate(BP, A), BP, A) if "W" in trained else W
-        moved_V = Updated(V, rate(b, Q), b, Q) if "V" in trained else V
-        residuals.append(Residual(moved_W, moved_V))
-    return replace(net, residuals=residuals)
+    return [
+        Update(
+            dW=LowRank(rate(BP, A), BP, A) if "W" in trained else None,
+            dV=LowRank(rate(b, Q), b, Q),
+        )
+        for BP, A, b, Q in zip(gradient.BP, before.A[:-1], gradient.b[1:], before.Q, strict=True)
+    ]
 
 
 def plain_rate(left: Array, right: Array, *, eta: float) -> Array:
@@ -178,3 +181,55 @@ def speed_controlled_rate(left: Array, right: Array, *, eta: float, depth: int) 
     grams = (transpose(left) @ left) * (transpose(right) @ right)
     squared_norm: Array = grams.sum(axis=(1, 2), keepdims=True)
     return eta / (depth * squared_norm)
+
+
+def forward_change(net: ResNet, before: Forward, step: Sequence[Update]) -> Iterator[Change]:
+    """Yield how far the features and units of layers 2..L-1 move, in place of a second pass.
+
+    With D = A+ - A and P+ = (I - dW)(A + D), the change of the units is
+    relu(P+) - Q = max(P+ - Q, -Q), and
+    D_l = sqrt(1 - beta^2) D_{l-1} + beta V (Q+ - Q) - beta dV Q+.
+    No difference of two nearly equal features is taken, so nothing cancels in a small step.
+    """
+    D = np.zeros_like(before.A[0])
+    for beta_V, (dW, dV), A, Q in zip(net.beta_V, step, before.A[:-1], before.Q, strict=True):
+        moved = D if dW is None else D - dW.apply(A + D)
+        change_Q = np.maximum(moved + (A - Q), -Q)
+        D = net.skip * D + beta_V.apply(change_Q) - net.beta * dV.apply(Q + change_Q)
+        yield Change(D, change_Q)
+
+
+def backward_change(
+    net: ResNet,
+    before: Forward,
+    gradient: Backward,
+    step: Sequence[Update],
+    change_Q: Sequence[Array],
+    change_f: Array,
+    Y: Array,
+) -> list[Array]:
+    """Return how far the backward signals b_1..b_{L-1} move, in place of a second pass.
+
+    With e = b+ - b: BQ+ = BQ + beta V' e - beta dV' b+, BP+ = 1[P+ > 0] BQ+ and
+    e_{l-1} = BP+ - BP + sqrt(1 - beta^2) e_l - dW' BP+.
+
+    Parameters
+    ----------
+    change_Q, change_f
+        Change of the units of each residual layer and of the output.
+    """
+    e = [change_output_signal(net, change_f, Y)]
+    layers = zip(
+        net.beta_V, step, before.Q, change_Q, gradient.b[1:], gradient.BQ, gradient.BP, strict=True
+    )
+    for beta_V, (dW, dV), Q, moved_Q, b, BQ, BP in reversed(list(layers)):
+        change_BQ = beta_V.apply_transposed(e[-1]) - net.beta * dV.apply_transposed(b + e[-1])
+        BP_after = (moved_Q > -Q) * (BQ + change_BQ)
+        change_b = BP_after - BP + net.skip * e[-1]
+        e.append(change_b if dW is None else change_b - dW.apply_transposed(BP_after))
+    return e[::-1]
+
+
+def change_output_signal(net: ResNet, change_f: Array, Y: Array) -> Array:
+    """Return how far b_{L-1} = W_L' (f - Y) / size(Y) moves."""
+    return transpose(net.W_L) @ (change_f / Y.size)

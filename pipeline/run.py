@@ -6,17 +6,20 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from distributed import Client, Future
+from distributed.client import FutureCancelledError
+from distributed.comm.core import CommClosedError
 from numpy.typing import NDArray
 
 from pipeline import cube
+from pipeline.errors import WorkError
 from pipeline.plan import Batch, pack
-from pipeline.provenance import describe_run, describe_worker, one_blas_thread
+from pipeline.provenance import describe_run, describe_worker, one_blas_thread, source_digest
 from pipeline.simulate import Points, simulate
-from pipeline.store import Store, create_or_resume
+from pipeline.store import Store, write_store
 from pipeline.sweep import Experiment, Sweep
 
 if TYPE_CHECKING:
@@ -78,30 +81,65 @@ def run_sweep(
     Raises
     ------
     RequestError
-        If the address holds something other than the cube of this sweep.
+        If the address holds something other than the cube of this sweep, or another run writes it.
     WorkError
-        If the cube cannot be written or the workers cannot be reached.
+        If the cube cannot be written, or the workers cannot be reached or have other code.
     """
-    store = create_or_resume(address, sweep)
-    todo = points_to_do(store, retry_failed=retry_failed)
-    progress = Progress(
-        kept=int((store.status() == cube.DONE).sum()),
-        total=int(todo.sum()),
-        cost=sum(batch.cost for batch in pack(sweep, todo)),
-    )
-    report(progress)
-    if not todo.any():
-        return progress
-    store.begin(describe_run(client().run(describe_worker).values()))
+    with write_store(address, sweep) as store:
+        todo = points_to_do(store, retry_failed=retry_failed)
+        progress = Progress(
+            kept=int((store.status() == cube.DONE).sum()),
+            total=int(todo.sum()),
+            cost=sum(batch.cost for batch in pack(sweep, todo)),
+        )
+        report(progress)
+        if todo.any():
+            progress = _fill(store, todo, client(), progress, report)
+    return progress
+
+
+def _fill(
+    store: Store,
+    todo: NDArray[np.bool_],
+    client: Client,
+    progress: Progress,
+    report: Callable[[Progress], None],
+) -> Progress:
+    """Compute the points to do and put them into the store."""
+    sweep = store.sweep
     try:
-        for outcomes in stream(client(), sweep.experiment, pack(sweep, todo)):
+        store.begin(describe_run(_describe_workers(client)))
+        for outcomes in stream(client, sweep.experiment, pack(sweep, todo)):
             for batch, outcome in outcomes:
                 progress = _record(store, batch, outcome, progress)
             store.flush_if_due()
             report(progress)
+    except (FutureCancelledError, CommClosedError) as error:
+        raise WorkError(
+            "the connection to the Dask scheduler was lost; what was computed is kept: "
+            "run the same command to resume"
+        ) from error
     finally:
         store.flush()
     return progress
+
+
+def _describe_workers(client: Client) -> list[dict[str, Any]]:
+    """Describe every worker, and refuse those that would compute with other code."""
+    described = client.run(describe_worker, on_error="return")
+    for address, worker in described.items():
+        if isinstance(worker, Exception):
+            raise WorkError(
+                f"the worker {address} cannot run bfa ({worker}): install the same bfa-sweep on "
+                "every worker"
+            )
+        if worker["source_digest"] != source_digest():
+            raise WorkError(
+                f"the worker {address} has another source of bfa-sweep "
+                f"({worker['source_digest'][:12]}) than this process ({source_digest()[:12]}): "
+                "install the same on every worker"
+            )
+    return list(described.values())
 
 
 def points_to_do(store: Store, *, retry_failed: bool) -> NDArray[np.bool_]:

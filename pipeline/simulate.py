@@ -1,5 +1,6 @@
 """Simulate points: draw networks, take one gradient step, measure how far the features moved."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +13,15 @@ from pipeline.resnet import (
     Backward,
     Forward,
     ResNet,
+    Update,
     backward,
-    descend,
+    backward_change,
+    change_output_signal,
     forward,
+    forward_change,
+    gradient_step,
     initialize,
+    loss,
     plain_rate,
     speed_controlled_rate,
 )
@@ -81,23 +87,39 @@ def _split(points: Points, size: int) -> Iterator[Points]:
 
 def _simulate_together(experiment: Experiment, points: Points) -> dict[str, Array]:
     X, Y = draw_data(experiment)
+    move = move_layers if experiment.record == "layers" else move_output
     # where nothing moves the angle is 0/0, and a step without a gradient has no bound: both stay
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         net = _draw(experiment, points)
-        before = forward(net, X, Y)
+        before = forward(net, X)
         gradient = backward(net, before, Y)
-        stepped = _step(net, before, gradient, experiment.step)
-        after = forward(stepped, X, Y)
-        layers = _recorded_layers(experiment, points.depth)
-        gradient_after = backward(stepped, after, Y, down_to=layers[0])
-        moved = [
-            Layer(before.A[v - 1], gradient.b[v - 1], after.A[v - 1], b_after)
-            for v, b_after in zip(layers, gradient_after.b, strict=True)
-        ]
-        measured = observe(moved, eta=experiment.step.learning_rate)
+        step = _step(before, gradient, experiment.step, points.depth)
+        layers = move(net, before, gradient, step, Y)
+        measured = observe(layers, eta=experiment.step.learning_rate)
+        f_after = before.f + net.W_L @ layers[-1].change_A
     if experiment.record == "output":
         measured = {name: values[:, 0] for name, values in measured.items()}
-    return {"loss": before.loss, "loss_after": after.loss, **measured}
+    return {"loss": loss(before.f, Y), "loss_after": loss(f_after, Y), **measured}
+
+
+def move_layers(
+    net: ResNet, before: Forward, gradient: Backward, step: Sequence[Update], Y: Array
+) -> list[Layer]:
+    """Take the step and return layers 1..L-1."""
+    changes = list(forward_change(net, before, step))
+    change_A = [np.zeros_like(before.A[0]), *(change.A for change in changes)]
+    change_Q = [change.Q for change in changes]
+    change_b = backward_change(net, before, gradient, step, change_Q, net.W_L @ change_A[-1], Y)
+    return list(map(Layer, before.A, gradient.b, change_A, change_b))
+
+
+def move_output(
+    net: ResNet, before: Forward, gradient: Backward, step: Sequence[Update], Y: Array
+) -> list[Layer]:
+    """Take the step and return layer L-1 alone, which needs no second backward pass."""
+    (last,) = deque(forward_change(net, before, step), maxlen=1)
+    change_b = change_output_signal(net, net.W_L @ last.A, Y)
+    return [Layer(before.A[-1], gradient.b[-1], last.A, change_b)]
 
 
 def _draw(experiment: Experiment, points: Points) -> ResNet:
@@ -112,13 +134,10 @@ def _draw(experiment: Experiment, points: Points) -> ResNet:
     return initialize(streams, points.beta, dims=dims, draw=draw_explicit)
 
 
-def _step(net: ResNet, before: Forward, gradient: Backward, step: Step) -> ResNet:
+def _step(before: Forward, gradient: Backward, step: Step, depth: int) -> list[Update]:
+    eta = step.learning_rate
     rate = {
-        "plain": partial(plain_rate, eta=step.learning_rate),
-        "speed_controlled": partial(speed_controlled_rate, eta=step.learning_rate, depth=net.depth),
+        "plain": partial(plain_rate, eta=eta),
+        "speed_controlled": partial(speed_controlled_rate, eta=eta, depth=depth),
     }[step.rule]
-    return descend(net, before, gradient, rate=rate, trained=step.trained)
-
-
-def _recorded_layers(experiment: Experiment, depth: int) -> Sequence[int]:
-    return range(1, depth) if experiment.record == "layers" else [depth - 1]
+    return gradient_step(before, gradient, rate=rate, trained=step.trained)

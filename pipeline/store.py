@@ -1,10 +1,15 @@
 """The cube on disk: create it, open it, fill it chunk by chunk, keep its history."""
 
+import fcntl
+import os
+import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from errno import ENOENT
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import zarr
@@ -18,6 +23,9 @@ from pipeline.sweep_file import parse_sweep
 FLUSH_SECONDS = 2.0
 FLUSH_CHUNKS = 256
 
+BEING_CREATED = "being_created"
+"""Attribute of a group that is not a cube yet, and ours."""
+
 Chunk = tuple[int, ...]
 
 
@@ -29,8 +37,9 @@ class Store:
     lacks at most the points since its last flush.
     """
 
-    def __init__(self, address: str, group: zarr.Group) -> None:
+    def __init__(self, address: str, group: zarr.Group, folder: int | None = None) -> None:
         self.address = address
+        self._folder = folder
         self.sweep: Sweep = parse_sweep(str(group.attrs["sweep"]), address)
         self._group = group
         self._chunk_shape = cube.chunk_shape(self.sweep)
@@ -50,7 +59,8 @@ class Store:
     def begin(self, provenance: Mapping[str, Any]) -> None:
         """Open the history entry of this run."""
         self._run = {**provenance, "points_added": 0, "points_failed": 0}
-        self._write_history([*self.history, self._run])
+        with self._writing():
+            self._write_history([*self.history, self._run])
 
     def put(self, cells: NDArray[np.int64], values: Mapping[str, NDArray[Any]]) -> None:
         """Buffer the results of computed points.
@@ -81,19 +91,36 @@ class Store:
             self.flush()
 
     def flush(self) -> None:
-        """Write all buffered results and the history."""
+        """Write all buffered results and the history.
+
+        Raises
+        ------
+        WorkError
+            If they cannot be written; what was written before is kept.
+        """
+        if self._buffers:
+            with self._writing():
+                for name in cube.VARIABLES:
+                    self._write(name)
+                if self._run:
+                    self._write_history([*self.history[:-1], self._run])
+        self._buffers.clear()
+        self._flushed = time.monotonic()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Refuse to write to a folder that is no longer there; say what the system says."""
         try:
-            for name in cube.VARIABLES:
-                self._write(name)
-            if self._buffers and self._run:
-                self._write_history([*self.history[:-1], self._run])
+            if self._folder and not os.path.samestat(
+                Path(self.address).stat(), os.fstat(self._folder)
+            ):
+                raise FileNotFoundError(ENOENT, "the folder was replaced by another")
+            yield
         except OSError as error:
             raise WorkError(
                 f"cannot write to {self.address}: {error.strerror or error}. What was written "
                 "before is kept; mend the cause and run the same command to resume"
             ) from error
-        self._buffers.clear()
-        self._flushed = time.monotonic()
 
     def _write(self, name: str) -> None:
         for (variable, chunk), values in self._buffers.items():
@@ -131,29 +158,31 @@ class Store:
         self._group.update_attributes({"history": history})
 
 
-def create_or_resume(address: str, sweep: Sweep) -> Store:
+@contextmanager
+def write_store(address: str, sweep: Sweep) -> Iterator[Store]:
     """Open the cube of a sweep for writing, and create it where there is none.
+
+    The store is locked meanwhile, by a lock that ends with its process, whatever ends that.
 
     Raises
     ------
     RequestError
-        If the address holds something else, or the cube of another sweep.
+        If the address holds something else or the cube of another sweep, or another run writes to
+        it.
+    WorkError
+        If the cube cannot be created.
     """
-    if not _holds_cube(address):
-        _create(address, sweep)
-    store = open_store(address, mode="r+")
-    difference = _difference(store.sweep.identity, sweep.identity)
-    if difference:
-        lines = "\n".join(f"  {line}" for line in difference)
-        raise RequestError(
-            f"{address} holds another sweep; what differs:\n{lines}\n"
-            "give another --store, or ask for the sweep it holds"
-        )
-    return store
+    exists = _holds_cube(address)
+    with _locked(address) as lock:
+        if not exists:
+            _create(address, sweep)
+        store = Store(address, zarr.open_group(address, mode="r+"), lock)
+        _refuse_other(store, sweep)
+        yield store
 
 
-def open_store(address: str, *, mode: Literal["r", "r+"] = "r") -> Store:
-    """Open an existing cube.
+def open_store(address: str) -> Store:
+    """Open an existing cube for reading.
 
     Raises
     ------
@@ -164,46 +193,85 @@ def open_store(address: str, *, mode: Literal["r", "r+"] = "r") -> Store:
         raise RequestError(
             f"no cube at {address!r}: expected the path of a store that bfa run made"
         )
-    return Store(address, zarr.open_group(address, mode=mode))
+    return Store(address, zarr.open_group(address, mode="r"))
 
 
 def _holds_cube(address: str) -> bool:
     """Tell a cube from an empty place; refuse anything else, for it is not ours to write to."""
     if "://" in address:
         raise RequestError(f"store {address!r}: expected a path on a file system")
-    path = Path(address)
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return False
     try:
+        path = Path(address)
+        if not path.exists() or (path.is_dir() and all(map(_is_leftover, path.iterdir()))):
+            return False
         group = zarr.open_group(address, mode="r")
     except (OSError, ValueError) as error:
         raise RequestError(
-            f"{address!r} is not a cube: expected a Zarr group or a new path"
+            f"{address!r} is not a cube: expected a cube or a new path ({error})"
         ) from error
     if "sweep_digest" in group.attrs:
         return True
-    if set(group.keys()) <= {*cube.VARIABLES, *cube.COORDINATES}:
-        return False  # a creation that was cut short
+    if BEING_CREATED in group.attrs:
+        return False
     raise RequestError(f"{address!r} is a Zarr group but not a cube: give another --store")
 
 
-def _create(address: str, sweep: Sweep) -> None:
-    """Create an empty cube; the attributes, written last, make it one."""
+def _is_leftover(path: Path) -> bool:
+    """Tell what a writer leaves that was killed before it had written its first file."""
+    return path.name.startswith("zarr.") and path.name.endswith(".partial")
+
+
+@contextmanager
+def _locked(address: str) -> Iterator[int]:
+    """Hold the lock of a store's folder; yield the folder's file descriptor."""
     try:
-        Path(address).parent.mkdir(parents=True, exist_ok=True)
-        cube.coordinates(sweep).to_zarr(address, mode="w", zarr_format=3, consolidated=False)
-        group = zarr.open_group(address, mode="r+")
+        Path(address).mkdir(parents=True, exist_ok=True)
+        folder = os.open(address, os.O_RDONLY)
+    except OSError as error:
+        raise WorkError(f"cannot create a store at {address!r}: {error.strerror}") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield folder
+    except BlockingIOError as error:
+        raise RequestError(
+            f"{address} is being written by another run: wait for its end, or give another --store"
+        ) from error
+    finally:
+        os.close(folder)
+
+
+def _create(address: str, sweep: Sweep) -> None:
+    """Create an empty cube; its attributes, written last, make it one."""
+    try:
+        mark = {BEING_CREATED: True}
+        group = zarr.open_group(address, mode="a", attributes=mark)
+        for name in (*cube.VARIABLES, *cube.COORDINATES):
+            # from a creation that was cut short, maybe before it was an array
+            shutil.rmtree(Path(address, name), ignore_errors=True)
+        coordinates = cube.coordinates(sweep).assign_attrs(mark)
+        coordinates.to_zarr(address, mode="a", zarr_format=3, consolidated=False)
         for name, variable in cube.VARIABLES.items():
             _create_array(group, name, variable, sweep)
         with warnings.catch_warnings():
             # a plain xr.open_zarr warns about a store without it, zarr about one with it
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
             group = zarr.consolidate_metadata(group.store)
-        group.update_attributes({**cube.attributes(sweep), "history": []})
+        attributes = {name: group.attrs[name] for name in group.attrs if name != BEING_CREATED}
+        group.attrs.put({**attributes, **cube.attributes(sweep), "history": []})
     except OSError as error:
-        raise RequestError(
+        raise WorkError(
             f"cannot create a cube at {address!r}: {error.strerror or error}"
         ) from error
+
+
+def _refuse_other(store: Store, sweep: Sweep) -> None:
+    difference = _difference(store.sweep.identity, sweep.identity)
+    if difference:
+        lines = "\n".join(f"  {line}" for line in difference)
+        raise RequestError(
+            f"{store.address} holds another sweep; what differs:\n{lines}\n"
+            "give another --store, or ask for the sweep it holds"
+        )
 
 
 def _create_array(group: zarr.Group, name: str, variable: cube.Variable, sweep: Sweep) -> None:

@@ -56,10 +56,16 @@ class IntegerRange(_Table):
         return range(self.start, self.stop + 1, self.step)
 
 
+def _check_printable(label: str) -> str:
+    if not label.isprintable():
+        raise PydanticCustomError("printable", "expected printable characters")
+    return label
+
+
 class BetaRule(_Table):
     """A branch scale that follows the depth: coefficient * L**power."""
 
-    label: Annotated[str, Field(min_length=1)]
+    label: Annotated[str, Field(min_length=1, max_length=40), AfterValidator(_check_printable)]
     coefficient: FiniteFloat
     power: FiniteFloat
 
@@ -91,7 +97,7 @@ def _unique(values: Sequence[Hashable]) -> None:
     repeated = [str(value) for value, count in Counter(values).items() if count > 1]
     if repeated:
         raise PydanticCustomError(
-            "repeated", "expected each once; repeated: {values}", {"values": ", ".join(repeated)}
+            "repeated", "expected each once; given again: {values}", {"values": ", ".join(repeated)}
         )
 
 
@@ -115,8 +121,8 @@ def _check_depths(axis: list[int] | IntegerRange) -> list[int] | IntegerRange:
 def _check_betas(
     axis: list[float] | list[BetaRule] | BetaLogspace,
 ) -> list[float] | list[BetaRule] | BetaLogspace:
-    if isinstance(axis, list):
-        _unique([beta.label if isinstance(beta, BetaRule) else beta for beta in axis])
+    betas = axis.values() if isinstance(axis, BetaLogspace) else axis
+    _unique([beta.label if isinstance(beta, BetaRule) else beta for beta in betas])
     return axis
 
 

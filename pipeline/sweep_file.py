@@ -26,6 +26,19 @@ TABLES: dict[str, type[BaseModel]] = {
 """The tables of a sweep file, by their name or by the tag of their form."""
 
 
+WORDS = {
+    "Input should be ": "expected ",
+    r"String should match pattern .*": "expected letters, digits, '.', '_' or '-'",
+    r"a valid dictionary or instance of \w+": "a table { ... }",
+    "a valid list": "a list [ ... ] or a table { ... }",
+    "a valid integer": "an integer",
+    "a valid ": "a ",
+    r"greater than or equal to (\d+)": r"\1 or more",
+    r"less than or equal to (\d+)": r"\1 or less",
+}
+"""What pydantic says, in the words of somebody who writes TOML."""
+
+
 def shipped_sweeps() -> dict[str, str]:
     """Return the text of every shipped sweep file by name."""
     folder = resources.files("sweeps")
@@ -55,7 +68,7 @@ def parse_sweep(text: str, source: str, overrides: Sequence[str] = ()) -> Sweep:
     """Parse the text of a sweep file; `source` names it in errors, which come all at once."""
     try:
         table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"{source} is not valid TOML: {error}") from error
     for override in overrides:
         _apply(table, override)
@@ -75,11 +88,11 @@ def _read(source: str) -> str:
         near = difflib.get_close_matches(source, shipped, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise RequestError(
-            f"no sweep {source!r}: {hint}expected one of {', '.join(shipped)}, "
+            f"no sweep {_shorten(source)}: {hint}expected one of {', '.join(shipped)}, "
             "or the path of a .toml file"
         )
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise RequestError(f"cannot read the sweep file {source!r}: {reason}") from error
@@ -105,12 +118,12 @@ def _parse_value(text: str, override: str) -> object:
         return text
     try:
         table = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         table = {}
     if table.keys() != {"value"}:
         raise RequestError(
-            f"--set {override!r}: {text!r} is not a TOML value; expected a number, a bare word, "
-            'a "string", a [list] or a {table}'
+            f"--set {_shorten(override)}: {_shorten(text)} is not a TOML value; expected a number, "
+            'a bare word, a "string", a [list] or a {table}'
         )
     return table["value"]
 
@@ -134,9 +147,9 @@ def _keys(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _in_terms_of_toml(message: str) -> str:
-    message = message.replace("Input should be ", "expected ")
-    message = re.sub(r"a valid dictionary or instance of \w+", "a table", message)
-    return message.replace("a valid ", "a ").replace("a integer", "an integer")
+    for pydantic, ours in WORDS.items():
+        message = re.sub(pydantic, ours, message)
+    return message
 
 
 def _shorten(value: object) -> str:
@@ -146,8 +159,9 @@ def _shorten(value: object) -> str:
 
 
 def _suggest(location: tuple[int | str, ...]) -> str:
-    known = _known_keys(location[:-1])
-    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    asked, known = str(location[-1]), _known_keys(location[:-1])
+    elsewhere = [f"{name}.{asked}" for name, table in TABLES.items() if asked in table.model_fields]
+    near = [*elsewhere[:1], *difflib.get_close_matches(asked, known, n=1)]
     return f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
 
 

@@ -26,24 +26,20 @@ class Matrix(Protocol):
         ...
 
 
-class Identity:
-    """The identity, never stored."""
-
-    def apply(self, x: Array) -> Array:
-        """Return x itself."""
-        return x
-
-    def apply_transposed(self, y: Array) -> Array:
-        """Return y itself."""
-        return y
-
-
 @dataclass(frozen=True, slots=True)
 class Explicit:
-    """A matrix whose entries are stored, shape (points, m, m), times a scale."""
+    """A matrix whose entries are stored.
+
+    Parameters
+    ----------
+    entries
+        Shape (points, m, m).
+    scale
+        A factor of all entries, shape (points, 1, 1).
+    """
 
     entries: Array
-    scale: float = 1.0
+    scale: Array
 
     def apply(self, x: Array) -> Array:
         """Return M x."""
@@ -55,39 +51,42 @@ class Explicit:
 
 
 @dataclass(frozen=True, slots=True)
-class Updated:
-    """A matrix after a gradient step, base - rate * left right', kept as its factors.
+class LowRank:
+    """A matrix of rank n, rate * left right', of which only the factors are kept.
 
     Parameters
     ----------
-    base
-        The matrix before the step.
     rate
-        Step size, shape (points, 1, 1).
+        Shape (points, 1, 1).
     left, right
-        Factors of the update, shape (points, m, n).
+        Shape (points, m, n).
     """
 
-    base: Matrix
     rate: Array
     left: Array
     right: Array
 
     def apply(self, x: Array) -> Array:
-        """Return M x at the cost of a product with `base` and O(m n^2)."""
-        return self.base.apply(x) - self.left @ (self.rate * (transpose(self.right) @ x))
+        """Return M x, in O(m n^2)."""
+        return self.left @ (self.rate * (transpose(self.right) @ x))
 
     def apply_transposed(self, y: Array) -> Array:
-        """Return M' y at the cost of a product with `base` and O(m n^2)."""
-        return self.base.apply_transposed(y) - self.right @ (self.rate * (transpose(self.left) @ y))
+        """Return M' y, in O(m n^2)."""
+        return self.right @ (self.rate * (transpose(self.left) @ y))
 
 
-def draw_explicit(streams: Sequence[np.random.Generator], width: int) -> Explicit:
-    """Draw V ~ N(0, 2/m) for every point, each from its own stream, entry by entry."""
+def draw_explicit(streams: Sequence[np.random.Generator], width: int, scale: Array) -> Explicit:
+    """Draw matrices with independent entries N(0, scale^2), each from its own stream.
+
+    Parameters
+    ----------
+    scale
+        Standard deviation, shape (points, 1, 1).
+    """
     entries = np.empty((len(streams), width, width))
     for matrix, stream in zip(entries, streams, strict=True):
         stream.standard_normal(out=matrix)
-    return Explicit(entries, scale=float(np.sqrt(2 / width)))
+    return Explicit(entries, scale)
 
 
 def transpose(x: Array) -> Array:

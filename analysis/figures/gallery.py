@@ -16,7 +16,7 @@ from analysis.figures import (
     output_bfa_vs_depth,
 )
 from analysis.figures.canvas import house_style
-from pipeline.errors import RequestError
+from pipeline.errors import RequestError, WorkError
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -139,9 +139,9 @@ def make_folder(out: Path) -> None:
     """Make the folder of the figures unless it exists."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
+    except OSError as error:
         raise RequestError(
-            f"{str(out)!r} is not a folder. Expected one for the figures: choose another --out."
+            f"{str(out)!r} cannot be a folder of figures ({error.strerror}): choose another --out."
         ) from error
 
 
@@ -156,8 +156,8 @@ def save_figure(plate: Plate, cube: xr.Dataset, path: Path) -> Path:
             partial_path, format=file_format, metadata=describe(figure, plate.name, file_format)
         )
         partial_path.replace(path)
-    finally:
-        partial_path.unlink(missing_ok=True)
+    except OSError as error:
+        raise WorkError(f"Cannot write {str(path)!r}: {error.strerror or error}.") from error
     return path
 
 

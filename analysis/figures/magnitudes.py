@@ -101,5 +101,8 @@ def plot_magnitudes(axes: Axes, trial: xr.Dataset, magnitudes: dict[str, tuple[s
     curves = [Curve(trial[name], label, color) for name, (color, label) in magnitudes.items()]
     for values, label, color in curves:
         axes.plot(values["layer"], values, color=color, label=label)
-    axes.set_ylim(bottom=min(0.0, axes.dataLim.y0))
+    if axes.dataLim.y0 < 0:  # the aligned speed has a sign
+        axes.axhline(0, color="0.8", linewidth=0.6, zorder=0)
+    else:
+        axes.set_ylim(bottom=0)
     label_ends(axes, curves, gap=0.2)

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from pipeline.cli import app
 from pipeline.run import Progress
-from pipeline.store import create_or_resume
+from pipeline.store import write_store
 from pipeline.sweep_file import load_sweep, shipped_sweeps
 
 
@@ -49,7 +49,8 @@ def test_a_sweep_file_of_ones_own(bfa: "Bfa", tmp_path: Path) -> None:
 
 
 def test_status_of_an_incomplete_cube_exits_with_one(bfa: "Bfa") -> None:
-    create_or_resume("half.zarr", load_sweep("smoke"))
+    with write_store("half.zarr", load_sweep("smoke")):
+        pass
     status = bfa("status", "half.zarr")
     assert status.exit_code == 1
     assert "8 of 8" in status.stdout
@@ -64,6 +65,14 @@ def test_failed_points_make_the_run_exit_with_one(
     assert failed.exit_code == 1
     assert "6 points computed, 2 failed" in failed.stdout
     assert "--retry-failed" in failed.stderr
+
+
+def test_names_are_not_taken_for_markup(bfa: "Bfa") -> None:
+    sets = ["--set", 'title="odd [/title]"', "--workers", "1"]
+    ran = bfa("run", "smoke", "--store", "odd [red][/b].zarr", *sets)
+    assert ran.exit_code == 0
+    assert "-> odd [red][/b].zarr" in ran.stdout
+    assert "odd [/title]" in bfa("status", "odd [red][/b].zarr").stdout
 
 
 def test_sweeps_and_plan(bfa: "Bfa") -> None:

@@ -13,7 +13,7 @@ from distributed import Client, LocalCluster
 from numpy.typing import NDArray
 
 from pipeline import cube, run
-from pipeline.cluster import connect, workers_on_demand
+from pipeline.cluster import workers_on_demand
 from pipeline.errors import RequestError, WorkError
 from pipeline.run import Progress, run_sweep
 from pipeline.simulate import Points, simulate
@@ -166,12 +166,24 @@ def test_existing_scheduler_by_file_and_by_address(tmp_path: Path, scheduler_fil
     assert (worker["blas_threads"], worker["count"]) == (1, 1)
 
 
-def test_wrong_clusters_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RequestError, match="scheduler's address"), connect("nowhere"):
+@pytest.mark.parametrize("cluster", ["nowhere", "foo://x:1", "tcp://x:port", "wrong.json"])
+def test_wrong_clusters_are_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cluster: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("wrong.json").write_text('{"a": 1}')
+    with pytest.raises(RequestError, match="scheduler's address"), workers_on_demand(cluster):
         pass
-    with pytest.raises(RequestError, match="leave --workers out"):  # noqa: SIM117
-        with connect("tcp://127.0.0.1:9", workers=2):
-            pass
+
+
+def test_workers_of_an_existing_scheduler_are_not_ours_to_start() -> None:
+    refused = workers_on_demand("tcp://127.0.0.1:9", workers=2)
+    with pytest.raises(RequestError, match="leave --workers out"), refused:
+        pass
+
+
+def test_silent_scheduler_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.cluster.CONNECT_SECONDS", 1)
-    with pytest.raises(WorkError, match="no Dask scheduler answers"), connect("tcp://127.0.0.1:9"):
-        pass
+    nobody = workers_on_demand("tcp://127.0.0.1:9")
+    with nobody as client, pytest.raises(WorkError, match="no Dask scheduler answers"):
+        client()

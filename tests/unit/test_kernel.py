@@ -7,17 +7,19 @@ from functools import partial
 import numpy as np
 import pytest
 
-from pipeline.observables import Layer, observe
+from pipeline.observables import observe
 from pipeline.resnet import (
-    Residual,
     ResNet,
     backward,
-    descend,
     forward,
+    forward_change,
+    gradient_step,
+    loss,
     plain_rate,
     speed_controlled_rate,
 )
-from pipeline.weights import Array, Explicit, Identity
+from pipeline.simulate import move_layers
+from pipeline.weights import Array, Explicit
 from tests import notebook
 
 D, M, L = 5, 24, 8
@@ -38,13 +40,11 @@ def draw_points(k: int, n: int, betas: list[float], eta: float) -> list[notebook
 
 def stack(points: list[notebook.Point]) -> ResNet:
     """The same matrices as one network of the kernel."""
-    residuals = [
-        Residual(W=Identity(), V=Explicit(np.stack([p.Vs[l] for p in points]))) for l in range(2, L)
-    ]
+    beta = np.array([p.beta for p in points])[:, None, None]
     return ResNet(
-        beta=np.array([p.beta for p in points])[:, None, None],
+        beta,
         W_1=np.stack([p.Ws[1] for p in points]),
-        residuals=residuals,
+        beta_V=[Explicit(np.stack([p.Vs[l] for p in points]), beta) for l in range(2, L)],
         W_L=np.stack([p.Ws[L] for p in points]),
     )
 
@@ -54,17 +54,14 @@ def run_kernel(
 ) -> dict[str, Array]:
     X, Y, eta = points[0].X, points[0].Y, points[0].eta
     net = stack(points)
-    before = forward(net, X, Y)
-    gradient = backward(net, before, Y)
-    stepped = descend(net, before, gradient, rate=rate, trained=trained)
-    after = forward(stepped, X, Y)
-    gradient_after = backward(stepped, after, Y)
-    layers = [
-        Layer(*layer) for layer in zip(before.A, gradient.b, after.A, gradient_after.b, strict=True)
-    ]
     with np.errstate(invalid="ignore"):
+        before = forward(net, X)
+        gradient = backward(net, before, Y)
+        step = gradient_step(before, gradient, rate=rate, trained=trained)
+        layers = move_layers(net, before, gradient, step, Y)
         measured = observe(layers, eta=eta)
-    return {**measured, "loss": before.loss, "loss_after": after.loss}
+    f_after = before.f + net.W_L @ layers[-1].change_A
+    return {**measured, "loss": loss(before.f, Y), "loss_after": loss(f_after, Y)}
 
 
 @pytest.mark.parametrize(
@@ -96,20 +93,21 @@ def test_agrees_with_the_literal_notebook(rule: str, trained: list[str], n: int,
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (3, 2)])
 def test_backward_pass_is_the_gradient_of_the_loss(n: int, k: int) -> None:
     (point,) = draw_points(k, n, [0.6], eta=1.0)
-    net, direction = stack([point]), np.random.default_rng(3).standard_normal((1, M, n))
-    before = forward(net, point.X, point.Y)
-    b = backward(net, before, point.Y).b
+    X, Y, net = point.X, point.Y, stack([point])
+    direction = np.random.default_rng(3).standard_normal((1, M, n))
+    before = forward(net, X)
+    b = backward(net, before, Y).b
     h = 1e-6
     for v in range(1, L):
 
-        def loss(shift: float, v: int = v) -> float:
+        def loss_after_moving(shift: float, v: int = v) -> float:
             """The loss when the feature of layer v is moved along `direction`."""
             A = before.A[v - 1] + shift * direction
-            for W, V in net.residuals[v - 1 :]:
-                A = net.skip * A + net.beta * V.apply(np.maximum(W.apply(A), 0))
-            return float((((net.W_L @ A) - point.Y) ** 2).sum() / 2 / point.Y.size)
+            for V in net.beta_V[v - 1 :]:
+                A = net.skip * A + V.apply(np.maximum(A, 0))
+            return float(loss(net.W_L @ A, Y)[0])
 
-        expected = (loss(h) - loss(-h)) / (2 * h)
+        expected = (loss_after_moving(h) - loss_after_moving(-h)) / (2 * h)
         assert np.vdot(b[v - 1], direction) == pytest.approx(expected, rel=1e-6)
 
 
@@ -118,28 +116,38 @@ def test_backward_pass_is_the_gradient_of_the_loss(n: int, k: int) -> None:
 def test_loss_decays_at_the_rate_of_gradient_times_update(beta: float, trained: list[str]) -> None:
     """The true gradient of V_l is beta b_l Q_l'; the notebook's dV_l lacks the beta."""
     (point,) = draw_points(2, 3, [beta], eta=1e-7)
-    net = stack([point])
-    before = forward(net, point.X, point.Y)
-    gradient = backward(net, before, point.Y)
+    net, Y = stack([point]), point.Y
+    before = forward(net, point.X)
+    gradient = backward(net, before, Y)
     rate = partial(plain_rate, eta=point.eta)
-    stepped = descend(net, before, gradient, rate=rate, trained=trained)
-    after = forward(stepped, point.X, point.Y)
+    step = gradient_step(before, gradient, rate=rate, trained=trained)
+    *_, last = forward_change(net, before, step)
     expected = 0.0
     for index in range(L - 2):
         dW = gradient.BP[index][0] @ before.A[index][0].T
         dV = gradient.b[index + 1][0] @ before.Q[index][0].T
         expected += beta * (dV**2).sum()
         expected += (dW**2).sum() if "W" in trained else 0
-    decay = (before.loss[0] - after.loss[0]) / point.eta
+    decay = (loss(before.f, Y) - loss(before.f + net.W_L @ last.A, Y))[0] / point.eta
     assert decay == pytest.approx(expected, rel=1e-5)
 
 
 def test_speed_controlled_updates_share_the_loss_decay_equally() -> None:
     (point,) = draw_points(1, 3, [0.5], eta=1.0)
     net = stack([point])
-    before = forward(net, point.X, point.Y)
+    before = forward(net, point.X)
     gradient = backward(net, before, point.Y)
     for BP, A in zip(gradient.BP, before.A, strict=False):
         rate = speed_controlled_rate(BP, A, eta=0.1, depth=L)
         dW = BP[0] @ A[0].T
         assert rate[0, 0, 0] * (dW**2).sum() == pytest.approx(0.1 / L, rel=1e-12)
+
+
+def test_small_steps_do_not_cancel() -> None:
+    """The angle at a step of 1e-13 is that of the derivative, not of rounding."""
+    angles = []
+    for eta in (1e-7, 1e-13):
+        points = draw_points(1, 1, [0.5], eta)
+        rate = partial(speed_controlled_rate, eta=eta, depth=L)
+        angles.append(run_kernel(points, rate, ["W", "V"])["bfa"][0, 1:])
+    np.testing.assert_allclose(angles[1], angles[0], rtol=1e-5)

@@ -109,8 +109,9 @@ def test_drawn_network_is_the_notebooks_with_the_same_stream() -> None:
 def test_initial_laws() -> None:
     """Entries have the variances of the model: 1/d, 2/m and 1/m^2; data 1/d and 1/k."""
     stream = np.random.Generator(np.random.SFC64(5))
-    net = initialize([stream], np.array([0.5]), dims=(50, 300, 40, 3), draw=draw_explicit)
-    V = net.residuals[0].V.apply(np.eye(300)[None])
+    beta = 0.5
+    net = initialize([stream], np.array([beta]), dims=(50, 300, 40, 3), draw=draw_explicit)
+    V = net.beta_V[0].apply(np.eye(300)[None]) / beta
     X, Y = draw_data(experiment(input_dim=50, output_dim=20, inputs=400))
     for entries, variance in [
         (net.W_1, 1 / 50),

@@ -81,7 +81,7 @@ def test_wrong_requests_are_refused(stores: list[Path], tmp_path: Path) -> None:
         draw_figures(stores, out=tmp_path, formats=["png", "jpg"])
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(RequestError, match="file' is not a folder"):
+    with pytest.raises(RequestError, match="file' cannot be a folder"):
         draw_figures(stores, out=file)
 
 
