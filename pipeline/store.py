@@ -243,7 +243,7 @@ def _locked(address: str) -> Iterator[int]:
 def _create(address: str, sweep: Sweep) -> None:
     """Create an empty cube; its attributes, written last, make it one."""
     try:
-        mark = {BEING_CREATED: True}
+        mark: dict[str, Any] = {BEING_CREATED: True}
         group = zarr.open_group(address, mode="a", attributes=mark)
         for name in (*cube.VARIABLES, *cube.COORDINATES):
             # from a creation that was cut short, maybe before it was an array
