@@ -84,12 +84,13 @@ class Plan:
 
 
 def operations_per_layer(experiment: Experiment, width: int) -> int:
-    """Count the multiply-adds of a residual layer: drawing V, and its products in four passes."""
+    """Count the multiply-adds of a residual layer: what is drawn, and its products in each pass."""
     n = experiment.model.inputs
     passes = 4 if experiment.record == "layers" else 3
-    matrix = width * width * (FLOPS_PER_NORMAL + passes * n)
-    low_rank = 8 * passes * width * n * n
-    return matrix + low_rank
+    vectors = passes * width * n * (FLOPS_PER_NORMAL + 20 * n)
+    if experiment.model.weights == "sampled":
+        return vectors
+    return vectors + width * width * (FLOPS_PER_NORMAL + passes * n)
 
 
 def measure_costs(experiment: Experiment, width: int) -> CostModel:

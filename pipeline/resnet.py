@@ -1,4 +1,4 @@
-"""A ReLU ResNet: forward pass, backward pass, and how both change when one gradient step is taken.
+"""A ReLU ResNet: forward pass, backward pass, and one gradient step.
 
 The model of Chizat & Netrapalli, "The Feature Speed Formula" (arXiv:2311.18718), in the paper's
 letters: depth L, width m, branch scale beta, inputs X (d, n), targets Y (k, n). Layers are numbered
@@ -9,7 +9,7 @@ before the step, and V_l occurs with the factor beta alone.
 The first axis of every array runs over the points computed together.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -80,11 +80,11 @@ def initialize(
     beta: Array,
     *,
     dims: tuple[int, int, int, int],
-    draw: Callable[[Sequence[np.random.Generator], int, Array], Matrix],
+    draw: Callable[[Array], Matrix],
 ) -> ResNet:
     """Draw a network for every point, each from its own stream.
 
-    W_1 ~ N(0, 1/d), V_l ~ N(0, 2/m), W_L ~ N(0, 1/m^2), drawn in this order.
+    W_1 ~ N(0, 1/d), V_l ~ N(0, 2/m), W_L ~ N(0, 1/m^2), asked for in this order.
 
     Parameters
     ----------
@@ -95,12 +95,12 @@ def initialize(
     dims
         Input dimension d, width m, output dimension k, depth L.
     draw
-        Draws one matrix a point, given the streams, m and the standard deviation of an entry.
+        Draws one matrix a point, given the standard deviation of an entry.
     """
     d, m, k, L = dims
     beta = beta[:, None, None]
     W_1 = np.stack([stream.standard_normal((m, d)) for stream in streams]) / np.sqrt(d)
-    beta_V = [draw(streams, m, beta * np.sqrt(2 / m)) for _ in range(2, L)]
+    beta_V = [draw(beta * np.sqrt(2 / m)) for _ in range(2, L)]
     W_L = np.stack([stream.standard_normal((k, m)) for stream in streams]) / m
     return ResNet(beta, W_1, beta_V, W_L)
 
@@ -181,53 +181,6 @@ def speed_controlled_rate(left: Array, right: Array, *, eta: float, depth: int) 
     grams = (transpose(left) @ left) * (transpose(right) @ right)
     squared_norm: Array = grams.sum(axis=(1, 2), keepdims=True)
     return eta / (depth * squared_norm)
-
-
-def forward_change(net: ResNet, before: Forward, step: Sequence[Update]) -> Iterator[Change]:
-    """Yield how far the features and units of layers 2..L-1 move, in place of a second pass.
-
-    With D = A+ - A and P+ = (I - dW)(A + D), the change of the units is
-    relu(P+) - Q = max(P+ - Q, -Q), and
-    D_l = sqrt(1 - beta^2) D_{l-1} + beta V (Q+ - Q) - beta dV Q+.
-    No difference of two nearly equal features is taken, so nothing cancels in a small step.
-    """
-    D = np.zeros_like(before.A[0])
-    for beta_V, (dW, dV), A, Q in zip(net.beta_V, step, before.A[:-1], before.Q, strict=True):
-        moved = D if dW is None else D - dW.apply(A + D)
-        change_Q = np.maximum(moved + (A - Q), -Q)
-        D = net.skip * D + beta_V.apply(change_Q) - net.beta * dV.apply(Q + change_Q)
-        yield Change(D, change_Q)
-
-
-def backward_change(
-    net: ResNet,
-    before: Forward,
-    gradient: Backward,
-    step: Sequence[Update],
-    change_Q: Sequence[Array],
-    change_f: Array,
-    Y: Array,
-) -> list[Array]:
-    """Return how far the backward signals b_1..b_{L-1} move, in place of a second pass.
-
-    With e = b+ - b: BQ+ = BQ + beta V' e - beta dV' b+, BP+ = 1[P+ > 0] BQ+ and
-    e_{l-1} = BP+ - BP + sqrt(1 - beta^2) e_l - dW' BP+.
-
-    Parameters
-    ----------
-    change_Q, change_f
-        Change of the units of each residual layer and of the output.
-    """
-    e = [change_output_signal(net, change_f, Y)]
-    layers = zip(
-        net.beta_V, step, before.Q, change_Q, gradient.b[1:], gradient.BQ, gradient.BP, strict=True
-    )
-    for beta_V, (dW, dV), Q, moved_Q, b, BQ, BP in reversed(list(layers)):
-        change_BQ = beta_V.apply_transposed(e[-1]) - net.beta * dV.apply_transposed(b + e[-1])
-        BP_after = (moved_Q > -Q) * (BQ + change_BQ)
-        change_b = BP_after - BP + net.skip * e[-1]
-        e.append(change_b if dW is None else change_b - dW.apply_transposed(BP_after))
-    return e[::-1]
 
 
 def change_output_signal(net: ResNet, change_f: Array, Y: Array) -> Array:

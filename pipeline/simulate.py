@@ -1,36 +1,41 @@
 """Simulate points: draw networks, take one gradient step, measure how far the features moved."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import derivative, finite
 from pipeline.observables import Layer, observe
 from pipeline.resnet import (
     Backward,
+    Change,
     Forward,
     ResNet,
     Update,
     backward,
-    backward_change,
     change_output_signal,
     forward,
-    forward_change,
     gradient_step,
     initialize,
     loss,
     plain_rate,
     speed_controlled_rate,
 )
+from pipeline.sampled import Sampled, draw_noise
 from pipeline.streams import draw_data, point_stream
 from pipeline.sweep import Experiment, Step
-from pipeline.weights import Array, draw_explicit
+from pipeline.weights import Array, Matrix, draw_explicit
 
-WORKING_SET = 64 * 2**20
+WORKING_SET = 256 * 2**20
 """Bytes that the points computed together may take, unless a single one takes more."""
+
+VECTOR_NUMBERS = 10_000
+"""Numbers aimed at in a vector of the points computed together."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +74,17 @@ def simulate(experiment: Experiment, points: Points) -> dict[str, Array]:
 def bytes_per_point(experiment: Experiment, depth: int, width: int) -> int:
     """Return the memory that one point takes while it is computed."""
     model = experiment.model
-    matrices = width * width
-    passes_kept = 6 * width * model.inputs
+    matrix = width * width if model.weights == "explicit" else 0
+    vectors = 12 * width * model.inputs
     ends = width * (model.input_dim + model.output_dim)
-    return 8 * (depth * (matrices + passes_kept) + ends)
+    return 8 * (depth * (matrix + vectors) + ends)
 
 
 def points_together(experiment: Experiment, depth: int, width: int) -> int:
-    """Return how many points are computed in one go."""
-    return max(1, WORKING_SET // bytes_per_point(experiment, depth, width))
+    """Return how many points are computed in one go: few calls, but vectors that fit the cache."""
+    by_cache = VECTOR_NUMBERS // width
+    by_memory = WORKING_SET // bytes_per_point(experiment, depth, width)
+    return max(1, min(by_cache, by_memory))
 
 
 def _split(points: Points, size: int) -> Iterator[Points]:
@@ -85,39 +92,82 @@ def _split(points: Points, size: int) -> Iterator[Points]:
         yield points[start : start + size]
 
 
+class Calculus(Protocol):
+    """How the passes change by the step: `pipeline.finite` or `pipeline.derivative`."""
+
+    def forward_change(
+        self, net: ResNet, before: Forward, step: Sequence[Update]
+    ) -> Iterator[Change]:
+        """Yield the changes of the residual layers' features and units."""
+        ...
+
+    def backward_change(
+        self,
+        net: ResNet,
+        before: Forward,
+        gradient: Backward,
+        step: Sequence[Update],
+        change_Q: Sequence[Array],
+        change_f: Array,
+        Y: Array,
+    ) -> list[Array]:
+        """Return the changes of the backward signals b_1..b_{L-1}."""
+        ...
+
+    def loss_after(self, f: Array, change_f: Array, Y: Array, *, eta: float) -> Array:
+        """Return the loss after the step."""
+        ...
+
+
 def _simulate_together(experiment: Experiment, points: Points) -> dict[str, Array]:
     X, Y = draw_data(experiment)
+    is_finite = experiment.step.evaluate == "finite"
+    calculus: Calculus = finite if is_finite else derivative
+    eta = experiment.step.learning_rate
+    unit = eta if is_finite else 1.0
     move = move_layers if experiment.record == "layers" else move_output
     # where nothing moves the angle is 0/0, and a step without a gradient has no bound: both stay
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         net = _draw(experiment, points)
         before = forward(net, X)
         gradient = backward(net, before, Y)
-        step = _step(before, gradient, experiment.step, points.depth)
-        layers = move(net, before, gradient, step, Y)
-        measured = observe(layers, eta=experiment.step.learning_rate)
-        f_after = before.f + net.W_L @ layers[-1].change_A
+        rate = _rate(experiment.step, points.depth, unit)
+        step = gradient_step(before, gradient, rate=rate, trained=experiment.step.trained)
+        layers = move(calculus, net, before, gradient, step, Y)
+        measured = observe(layers, eta=unit)
+        after = calculus.loss_after(before.f, net.W_L @ layers[-1].change_A, Y, eta=eta)
     if experiment.record == "output":
         measured = {name: values[:, 0] for name, values in measured.items()}
-    return {"loss": loss(before.f, Y), "loss_after": loss(f_after, Y), **measured}
+    return {"loss": loss(before.f, Y), "loss_after": after, **measured}
 
 
 def move_layers(
-    net: ResNet, before: Forward, gradient: Backward, step: Sequence[Update], Y: Array
+    calculus: Calculus,
+    net: ResNet,
+    before: Forward,
+    gradient: Backward,
+    step: Sequence[Update],
+    Y: Array,
 ) -> list[Layer]:
     """Take the step and return layers 1..L-1."""
-    changes = list(forward_change(net, before, step))
+    changes = list(calculus.forward_change(net, before, step))
     change_A = [np.zeros_like(before.A[0]), *(change.A for change in changes)]
     change_Q = [change.Q for change in changes]
-    change_b = backward_change(net, before, gradient, step, change_Q, net.W_L @ change_A[-1], Y)
+    change_f = net.W_L @ change_A[-1]
+    change_b = calculus.backward_change(net, before, gradient, step, change_Q, change_f, Y)
     return list(map(Layer, before.A, gradient.b, change_A, change_b))
 
 
 def move_output(
-    net: ResNet, before: Forward, gradient: Backward, step: Sequence[Update], Y: Array
+    calculus: Calculus,
+    net: ResNet,
+    before: Forward,
+    gradient: Backward,
+    step: Sequence[Update],
+    Y: Array,
 ) -> list[Layer]:
     """Take the step and return layer L-1 alone, which needs no second backward pass."""
-    (last,) = deque(forward_change(net, before, step), maxlen=1)
+    (last,) = deque(calculus.forward_change(net, before, step), maxlen=1)
     change_b = change_output_signal(net, net.W_L @ last.A, Y)
     return [Layer(before.A[-1], gradient.b[-1], last.A, change_b)]
 
@@ -131,13 +181,21 @@ def _draw(experiment: Experiment, points: Points) -> ResNet:
     ]
     model = experiment.model
     dims = model.input_dim, points.width, model.output_dim, points.depth
-    return initialize(streams, points.beta, dims=dims, draw=draw_explicit)
+    return initialize(streams, points.beta, dims=dims, draw=_law(experiment, streams, points))
 
 
-def _step(before: Forward, gradient: Backward, step: Step, depth: int) -> list[Update]:
-    eta = step.learning_rate
-    rate = {
-        "plain": partial(plain_rate, eta=eta),
-        "speed_controlled": partial(speed_controlled_rate, eta=eta, depth=depth),
-    }[step.rule]
-    return gradient_step(before, gradient, rate=rate, trained=step.trained)
+def _law(
+    experiment: Experiment, streams: Sequence[np.random.Generator], points: Points
+) -> Callable[[Array], Matrix]:
+    """Return what draws a matrix a point, given the standard deviation of an entry."""
+    if experiment.model.weights == "explicit":
+        return partial(draw_explicit, streams, points.width)
+    products = 4 if experiment.record == "layers" else 3
+    vectors = products * (points.depth - 2) * experiment.model.inputs
+    return partial(Sampled, noise=draw_noise(streams, points.width, vectors))
+
+
+def _rate(step: Step, depth: int, eta: float) -> Callable[[Array, Array], Array]:
+    if step.rule == "plain":
+        return partial(plain_rate, eta=eta)
+    return partial(speed_controlled_rate, eta=eta, depth=depth)

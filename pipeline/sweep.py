@@ -242,15 +242,16 @@ class Model(_Table):
     input_dim: Positive
     output_dim: Positive
     inputs: Positive
-    weights: Literal["explicit"] = "explicit"
+    weights: Literal["sampled", "explicit"] = "sampled"
 
 
 class Step(_Table):
-    """The one gradient step: its rule, its size eta and the matrices it moves."""
+    """The one gradient step: its rule, its size eta, the matrices it moves, how it is evaluated."""
 
     rule: Literal["speed_controlled", "plain"] = "speed_controlled"
     learning_rate: Annotated[FiniteFloat, Field(gt=0)]
     trained: list[Literal["W", "V"]] = ["W", "V"]
+    evaluate: Literal["finite", "derivative"] = "finite"
 
     @field_validator("trained")
     @classmethod

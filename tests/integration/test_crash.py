@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -16,7 +17,8 @@ from tests.waiting import wait_until
 
 BFA = str(Path(sys.executable).with_name("bfa"))
 COMMAND = [BFA, "run", "depth", "--workers", "2"]
-COMMAND += ["--set", "axes.depth={start=10,stop=60}", "--set", "axes.width=[150]", "--store"]
+COMMAND += ["--set", "axes.depth={start=10,stop=60}", "--set", "axes.width=[150]"]
+COMMAND += ["--set", "model.weights=explicit", "--store"]
 
 
 def points_done(store: str) -> int:
@@ -31,6 +33,14 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> str:
     store = str(tmp_path_factory.mktemp("whole") / "depth.zarr")
     subprocess.run([*COMMAND, store], check=True, capture_output=True)
     return store
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """A shell ignores Ctrl-C for what it starts in the background, and that is inherited."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from functools import partial
 import numpy as np
 import pytest
 
+from pipeline import finite
 from pipeline.observables import observe
 from pipeline.resnet import (
     ResNet,
     backward,
     forward,
-    forward_change,
     gradient_step,
     loss,
     plain_rate,
@@ -58,7 +58,7 @@ def run_kernel(
         before = forward(net, X)
         gradient = backward(net, before, Y)
         step = gradient_step(before, gradient, rate=rate, trained=trained)
-        layers = move_layers(net, before, gradient, step, Y)
+        layers = move_layers(finite, net, before, gradient, step, Y)
         measured = observe(layers, eta=eta)
     f_after = before.f + net.W_L @ layers[-1].change_A
     return {**measured, "loss": loss(before.f, Y), "loss_after": loss(f_after, Y)}
@@ -121,7 +121,7 @@ def test_loss_decays_at_the_rate_of_gradient_times_update(beta: float, trained: 
     gradient = backward(net, before, Y)
     rate = partial(plain_rate, eta=point.eta)
     step = gradient_step(before, gradient, rate=rate, trained=trained)
-    *_, last = forward_change(net, before, step)
+    *_, last = finite.forward_change(net, before, step)
     expected = 0.0
     for index in range(L - 2):
         dW = gradient.BP[index][0] @ before.A[index][0].T

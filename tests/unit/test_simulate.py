@@ -1,6 +1,7 @@
 """A point's bits depend on the point alone."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from tests import notebook
 GRID = [(beta, trial) for beta in (0.05, 0.3, 0.999, 1.0) for trial in range(3)]
 
 
-def experiment(record: str = "layers", **model: int) -> Experiment:
+def experiment(record: str = "layers", **model: object) -> Experiment:
     sets = [f"record={record}", *(f"model.{key}={value}" for key, value in model.items())]
     return load_sweep("smoke", sets).experiment
 
@@ -47,12 +48,13 @@ def _one_thread() -> Iterator[None]:
     size=st.integers(1, 5),
     inputs=st.sampled_from([1, 3]),
     record=st.sampled_from(["layers", "output"]),
+    weights=st.sampled_from(["sampled", "explicit"]),
 )
 @settings(deadline=None, max_examples=40)
 def test_bits_do_not_depend_on_order_batch_or_subset(
-    order: list[int], size: int, inputs: int, record: str
+    order: list[int], size: int, inputs: int, record: str, weights: str
 ) -> None:
-    asked = experiment(record, inputs=inputs)
+    asked = experiment(record, inputs=inputs, weights=weights)
     whole = simulate(asked, points(GRID))
     cells = [GRID[index] for index in order]
     for start in range(0, len(order), size):
@@ -63,7 +65,7 @@ def test_bits_do_not_depend_on_order_batch_or_subset(
 
 def test_bits_do_not_depend_on_how_memory_splits_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     together = simulate(experiment(), points(GRID))
-    monkeypatch.setattr(module, "WORKING_SET", 1)
+    monkeypatch.setattr(module, "points_together", lambda *_: 5)
     assert same_bits(simulate(experiment(), points(GRID)), together)
 
 
@@ -95,7 +97,7 @@ def test_layer_one_has_no_angle_and_every_other_layer_has() -> None:
 
 def test_drawn_network_is_the_notebooks_with_the_same_stream() -> None:
     """The whole path, stream to observables, against the literal notebook."""
-    asked, (beta, trial) = experiment(), GRID[1]
+    asked, (beta, trial) = experiment(weights="explicit"), GRID[1]
     L, m, d, k = 6, 13, asked.model.input_dim, asked.model.output_dim
     stream = point_stream(asked.seed, depth=L, width=m, beta=beta, trial=trial)
     Ws, Vs = notebook.init_resnet(stream, d, m, k, L)
@@ -110,7 +112,12 @@ def test_initial_laws() -> None:
     """Entries have the variances of the model: 1/d, 2/m and 1/m^2; data 1/d and 1/k."""
     stream = np.random.Generator(np.random.SFC64(5))
     beta = 0.5
-    net = initialize([stream], np.array([beta]), dims=(50, 300, 40, 3), draw=draw_explicit)
+    net = initialize(
+        [stream],
+        np.array([beta]),
+        dims=(50, 300, 40, 3),
+        draw=partial(draw_explicit, [stream], 300),
+    )
     V = net.beta_V[0].apply(np.eye(300)[None]) / beta
     X, Y = draw_data(experiment(input_dim=50, output_dim=20, inputs=400))
     for entries, variance in [

@@ -1,0 +1,137 @@
+"""A Gaussian matrix that is never formed: only its products are drawn, from their exact joint law.
+
+Let V have independent entries N(0, s^2), and let products V u = z and V' t = g be known for
+orthogonal directions u and for orthogonal directions t. Given these, V x for an x orthogonal to all
+u is Gaussian: its part along each t is known, <x, g> / ||t||^2 t, and the rest is s ||x|| times
+fresh standard noise, projected off the t. The part of an x inside the span of the u is a
+combination of the z. The transposed product is the mirror image. This is exact at every width m and
+costs O(m) time and random numbers a vector, in place of O(m^2).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.weights import Array
+
+NOISE_BLOCK = 4096
+"""Numbers drawn in one go for a point: many beside the cost of a call, few beside a cache."""
+
+NEARLY_INSIDE = 1e-8
+"""Share of its squared norm below which what a projection leaves is projected once more."""
+
+EMPTY = 1e-26
+"""Share of its squared norm below which what a projection leaves is rounding, no direction."""
+
+
+class Product(NamedTuple):
+    """A direction met, its image, and 1 / ||direction||^2, or 0 for an empty direction."""
+
+    direction: Array
+    image: Array
+    weight: Array
+
+
+class Sampled:
+    """A matrix a point with entries N(0, scale^2), known by the products asked for so far.
+
+    Parameters
+    ----------
+    scale
+        Standard deviation of an entry, shape (points, 1, 1).
+    noise
+        Yields fresh standard normal vectors, shape (points, m); each must be used before the next.
+    """
+
+    def __init__(self, scale: Array, noise: Iterator[Array]) -> None:
+        self._scale = scale[:, 0]
+        self._noise = noise
+        self._products: list[Product] = []
+        self._transposed_products: list[Product] = []
+
+    def apply(self, x: Array) -> Array:
+        """Return V x for x of shape (points, m, n), column by column."""
+        return self._multiply(x, self._products, self._transposed_products)
+
+    def apply_transposed(self, y: Array) -> Array:
+        """Return V' y for y of shape (points, m, n), column by column."""
+        return self._multiply(y, self._transposed_products, self._products)
+
+    def _multiply(self, x: Array, known: list[Product], across: list[Product]) -> Array:
+        columns = [self._multiply_vector(x[..., j], known, across) for j in range(x.shape[-1])]
+        return columns[0][..., None] if len(columns) == 1 else np.stack(columns, axis=-1)
+
+    def _multiply_vector(self, x: Array, known: list[Product], across: list[Product]) -> Array:
+        """Return the image of x, shape (points, m), and remember that of its new direction."""
+        direction, square, inside = _split(x, known)
+        image = self._image(direction, square, across)
+        weight = np.divide(1, square, out=np.zeros_like(square), where=square != 0)
+        known.append(Product(direction, image, weight))
+        return image if inside is None else inside + image
+
+    def _image(self, direction: Array, square: Array, across: list[Product]) -> Array:
+        """Draw the image of a direction orthogonal to all that were met on its side."""
+        size = self._scale * np.sqrt(square)
+        fresh = next(self._noise)
+        image = size * fresh
+        for product in across:
+            known_part = inner(product.image, direction)
+            fresh_part = size * inner(product.direction, fresh)
+            image += (product.weight * (known_part - fresh_part)) * product.direction
+        return image
+
+
+def _split(x: Array, known: Sequence[Product]) -> tuple[Array, Array, Array | None]:
+    """Split x along the known directions.
+
+    Returns
+    -------
+    rest
+        The part of x orthogonal to all of them, zero where that is rounding.
+    square
+        Its squared norm, shape (points, 1).
+    inside
+        The image of the other part; None if nothing is known.
+    """
+    rest, inside = x, None
+    for product in known:
+        share = inner(product.direction, rest) * product.weight
+        rest = rest - share * product.direction
+        part = share * product.image
+        inside = part if inside is None else inside + part
+    square = inner(rest, rest)
+    if known:
+        _clean(rest, square, inner(x, x), known)
+    return rest, square, inside
+
+
+def _clean(rest: Array, square: Array, whole: Array, known: Sequence[Product]) -> None:
+    """Project once more, in place, what is small beside the whole; drop what is only rounding."""
+    small = np.flatnonzero(square < NEARLY_INSIDE * whole)
+    if len(small):
+        again = rest[small]
+        for product in known:
+            direction, weight = product.direction[small], product.weight[small]
+            again -= inner(direction, again) * weight * direction
+        rest[small], square[small] = again, inner(again, again)
+        empty = np.flatnonzero(square <= EMPTY * whole)
+        rest[empty], square[empty] = 0, 0
+
+
+def draw_noise(streams: Sequence[np.random.Generator], width: int, vectors: int) -> Iterator[Array]:
+    """Yield standard normal vectors, shape (points, m), each point's from its own stream."""
+    rows = max(1, NOISE_BLOCK // width)
+    block = np.empty((len(streams), rows, width))
+    for start in range(0, vectors, rows):
+        count = min(rows, vectors - start)
+        for numbers, stream in zip(block, streams, strict=True):
+            stream.standard_normal(out=numbers[:count])
+        for row in range(count):
+            yield block[:, row]
+
+
+def inner(x: Array, y: Array) -> Array:
+    """Return the inner products of the points' vectors, shape (points, 1)."""
+    products: Array = np.vecdot(x, y)
+    return products[:, None]
