@@ -132,7 +132,7 @@ def plan(sweep: SweepName, settings: Settings = []) -> None:  # noqa: B006 - typ
 
     asked = load_sweep(sweep, settings)
     with one_blas_thread():
-        costs = measure_costs(asked.experiment, asked.axes.widths[-1])
+        costs = measure_costs(asked)
     expected = plan_sweep(asked, np.ones(asked.axes.shape, dtype=bool), costs)
     table = _table("plan", escape(asked.name))
     for label, value in [

@@ -27,10 +27,10 @@ def forward_change(net: ResNet, before: Forward, step: Sequence[Update]) -> Iter
     """
     D = np.zeros_like(before.A[0])
     skip = net.skip
-    for beta_V, (dW, dV), A, Q in zip(net.beta_V, step, before.A[:-1], before.Q, strict=True):
+    for beta_V, (dW, dbeta_V), A, Q in zip(net.beta_V, step, before.A[:-1], before.Q, strict=True):
         moved = D if dW is None else D - dW.apply(A)
         change_Q = (Q > 0) * moved
-        D = skip * D + beta_V.apply(change_Q) - net.beta * dV.apply(Q)
+        D = skip * D + beta_V.apply(change_Q) - dbeta_V.apply(Q)
         yield Change(D, change_Q)
 
 
@@ -57,8 +57,8 @@ def backward_change(
     e = [change_output_signal(net, change_f, Y)]
     skip = net.skip
     layers = zip(net.beta_V, step, before.Q, gradient.b[1:], gradient.BP, strict=True)
-    for beta_V, (dW, dV), Q, b, BP in reversed(list(layers)):
-        change_BQ = beta_V.apply_transposed(e[-1]) - net.beta * dV.apply_transposed(b)
+    for beta_V, (dW, dbeta_V), Q, b, BP in reversed(list(layers)):
+        change_BQ = beta_V.apply_transposed(e[-1]) - dbeta_V.apply_transposed(b)
         change_b = (Q > 0) * change_BQ + skip * e[-1]
         e.append(change_b if dW is None else change_b - dW.apply_transposed(BP))
     return e[::-1]

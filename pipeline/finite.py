@@ -24,11 +24,16 @@ def forward_change(net: ResNet, before: Forward, step: Sequence[Update]) -> Iter
     D_l = sqrt(1 - beta^2) D_{l-1} + beta V (Q+ - Q) - beta dV Q+.
     No difference of two nearly equal features is taken, so nothing cancels in a small step.
     """
-    D = np.zeros_like(before.A[0])
-    for beta_V, (dW, dV), A, Q in zip(net.beta_V, step, before.A[:-1], before.Q, strict=True):
-        moved = D if dW is None else D - dW.apply(A + D)
-        change_Q = np.maximum(moved + (A - Q), -Q)
-        D = net.skip * D + beta_V.apply(change_Q) - net.beta * dV.apply(Q + change_Q)
+    D, skip = np.zeros_like(before.A[0]), net.skip
+    for beta_V, (dW, dbeta_V), A, Q in zip(net.beta_V, step, before.A[:-1], before.Q, strict=True):
+        moved = A - Q
+        moved += D
+        if dW is not None:
+            moved -= dW.apply(A + D)
+        change_Q = np.maximum(moved, -Q, out=moved)
+        D = skip * D
+        D += beta_V.apply(change_Q)
+        D -= dbeta_V.apply(Q + change_Q)
         yield Change(D, change_Q)
 
 
@@ -51,15 +56,18 @@ def backward_change(
     change_Q, change_f
         Change of the units of each residual layer and of the output.
     """
-    e = [change_output_signal(net, change_f, Y)]
+    e, skip = [change_output_signal(net, change_f, Y)], net.skip
     layers = zip(
         net.beta_V, step, before.Q, change_Q, gradient.b[1:], gradient.BQ, gradient.BP, strict=True
     )
-    for beta_V, (dW, dV), Q, moved_Q, b, BQ, BP in reversed(list(layers)):
-        change_BQ = beta_V.apply_transposed(e[-1]) - net.beta * dV.apply_transposed(b + e[-1])
-        BP_after = (moved_Q > -Q) * (BQ + change_BQ)
-        change_b = BP_after - BP + net.skip * e[-1]
-        e.append(change_b if dW is None else change_b - dW.apply_transposed(BP_after))
+    for beta_V, (dW, dbeta_V), Q, moved_Q, b, BQ, BP in reversed(list(layers)):
+        BP_after = BQ + beta_V.apply_transposed(e[-1])
+        BP_after -= dbeta_V.apply_transposed(b + e[-1])
+        BP_after *= moved_Q > -Q
+        e.append(skip * e[-1])
+        e[-1] += BP_after - BP
+        if dW is not None:
+            e[-1] -= dW.apply_transposed(BP_after)
     return e[::-1]
 
 

@@ -16,6 +16,9 @@ from pipeline.sweep import Experiment, Sweep
 TASK_SECONDS = 0.5
 """Duration aimed at for a task: long beside Dask's millisecond, short beside a flush."""
 
+TASK_OVERHEAD = 2e-3
+"""Seconds a worker spends on a task beside the kernel."""
+
 LEAST_TASKS = 16
 """A sweep too short for tasks of that duration is cut into this many, for all workers to share."""
 
@@ -93,14 +96,14 @@ def operations_per_layer(experiment: Experiment, width: int) -> int:
     return vectors + width * width * (FLOPS_PER_NORMAL + passes * n)
 
 
-def measure_costs(experiment: Experiment, width: int) -> CostModel:
-    """Calibrate the cost model by short runs of the kernel at a tiny and at the given width.
+def measure_costs(sweep: Sweep) -> CostModel:
+    """Calibrate the cost model by short runs of the kernel, at a tiny and at the largest width.
 
     A width too large to try in a moment is extrapolated to, by the count of operations.
     """
-    widths = 8, min(max(width, 64), WIDEST_PROBE)
-    work = [operations_per_layer(experiment, w) for w in widths]
-    tiny, wide = (_seconds_per_layer(experiment, w) for w in widths)
+    widths = 8, min(max(sweep.axes.widths[-1], 64), WIDEST_PROBE)
+    work = [operations_per_layer(sweep, w) for w in widths]
+    tiny, wide = (_seconds_per_layer(sweep, w) for w in widths)
     per_operation = max(wide - tiny, 0) / (work[1] - work[0])
     return CostModel(max(tiny - per_operation * work[0], 0), per_operation)
 
@@ -118,12 +121,13 @@ def plan_sweep(sweep: Sweep, todo: NDArray[np.bool_], costs: CostModel) -> Plan:
     counts = todo.sum(axis=(2, 3)).ravel()
     values = sum(math.prod(shape) * itemsize for shape, itemsize in _arrays(sweep))
     chunks = math.prod(map(math.ceil, np.divide(sweep.axes.shape, cube.chunk_shape(sweep))))
+    tasks = sum(1 for _ in pack(sweep, todo))
     return Plan(
         points=int(todo.sum()),
-        tasks=sum(1 for _ in pack(sweep, todo)),
+        tasks=tasks,
         chunks=chunks * len(_arrays(sweep)),
         stored_bytes=values,
-        core_seconds=float(np.dot(counts, seconds)),
+        core_seconds=float(np.dot(counts, seconds)) + tasks * TASK_OVERHEAD,
         worker_bytes=PROCESS_BYTES + max(_bytes_together(sweep, L, m) for L, m in groups),
     )
 
@@ -158,14 +162,17 @@ def _pack_group(
         yield Batch(points, cells, cost=seconds * len(part))
 
 
-def _seconds_per_layer(experiment: Experiment, width: int) -> float:
-    """Time the kernel on one point, warmed up, in a network as deep as a moment allows."""
+def _seconds_per_layer(sweep: Sweep, width: int) -> float:
+    """Time the kernel, warmed up, on as many points and layers as a moment allows."""
     moment = 0.1
-    nominal = NOMINAL.seconds(experiment, 1, width)
-    depth = min(max(4, int(moment / nominal)), 60)
-    points = Points(depth, width, beta=np.array([depth**-0.5]), trial=np.array([0]))
-    simulate(experiment, points)
-    return min(timeit.repeat(lambda: simulate(experiment, points), number=1, repeat=3)) / depth
+    *_, betas, trials = sweep.axes.shape
+    together = points_together(sweep, sweep.axes.depths[-1], width)
+    affordable = moment / NOMINAL.seconds(sweep, 1, width)
+    depth = int(np.clip(affordable, 4, max(4, sweep.axes.depths[-1])))
+    count = int(np.clip(affordable / depth, 1, min(together, betas * trials)))
+    points = Points(depth, width, np.full(count, depth**-0.5), np.arange(count))
+    seconds = timeit.repeat(lambda: simulate(sweep, points), number=1, repeat=4)
+    return min(seconds[1:]) / (depth * count)
 
 
 def _arrays(sweep: Sweep) -> list[tuple[tuple[int, ...], int]]:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.weights import Array, LowRank, Matrix, transpose
+from pipeline.weights import Array, LowRank, Matrix, gram, transpose
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,10 @@ class Backward(NamedTuple):
 
 
 class Update(NamedTuple):
-    """What the step takes from a residual layer: W_l -> I - dW, V_l -> V_l - dV; None: nothing."""
+    """What the step takes from W_l = I and from beta V_l; None: nothing."""
 
     dW: LowRank | None
-    dV: LowRank
+    dbeta_V: LowRank
 
 
 class Change(NamedTuple):
@@ -111,10 +111,11 @@ def forward(net: ResNet, X: Array) -> Forward:
     A_1 = W_1 X, Q_l = relu(A_{l-1}), A_l = sqrt(1 - beta^2) A_{l-1} + beta V_l Q_l,
     f = W_L A_{L-1}.
     """
-    A, Q = [net.W_1 @ X], []
+    A, Q, skip = [net.W_1 @ X], [], net.skip
     for beta_V in net.beta_V:
         Q.append(np.maximum(A[-1], 0))
-        A.append(net.skip * A[-1] + beta_V.apply(Q[-1]))
+        A.append(skip * A[-1])
+        A[-1] += beta_V.apply(Q[-1])
     return Forward(A, Q, f=net.W_L @ A[-1])
 
 
@@ -130,15 +131,17 @@ def backward(net: ResNet, outcome: Forward, Y: Array) -> Backward:
     b_{L-1} = W_L' (f - Y) / size(Y), BQ_l = beta V_l' b_l, BP_l = 1[P_l > 0] BQ_l,
     b_{l-1} = BP_l + sqrt(1 - beta^2) b_l; P_l > 0 where Q_l > 0.
     """
-    b, BQ, BP = [transpose(net.W_L) @ ((outcome.f - Y) / Y.size)], [], []
+    b, BQ, BP, skip = [transpose(net.W_L) @ ((outcome.f - Y) / Y.size)], [], [], net.skip
     for beta_V, Q in zip(reversed(net.beta_V), reversed(outcome.Q), strict=True):
         BQ.append(beta_V.apply_transposed(b[-1]))
         BP.append((Q > 0) * BQ[-1])
-        b.append(BP[-1] + net.skip * b[-1])
+        b.append(skip * b[-1])
+        b[-1] += BP[-1]
     return Backward(b[::-1], BQ[::-1], BP[::-1])
 
 
 def gradient_step(
+    net: ResNet,
     before: Forward,
     gradient: Backward,
     *,
@@ -161,7 +164,7 @@ def gradient_step(
     return [
         Update(
             dW=LowRank(rate(BP, A), BP, A) if "W" in trained else None,
-            dV=LowRank(rate(b, Q), b, Q),
+            dbeta_V=LowRank(net.beta * rate(b, Q), b, Q),
         )
         for BP, A, b, Q in zip(gradient.BP, before.A[:-1], gradient.b[1:], before.Q, strict=True)
     ]
@@ -178,7 +181,7 @@ def speed_controlled_rate(left: Array, right: Array, *, eta: float, depth: int) 
 
     The norm is that of the n x n Gram matrices' product; no m x m matrix is formed.
     """
-    grams = (transpose(left) @ left) * (transpose(right) @ right)
+    grams = gram(left, left) * gram(right, right)
     squared_norm: Array = grams.sum(axis=(1, 2), keepdims=True)
     return eta / (depth * squared_norm)
 

@@ -132,7 +132,7 @@ def _simulate_together(experiment: Experiment, points: Points) -> dict[str, Arra
         before = forward(net, X)
         gradient = backward(net, before, Y)
         rate = _rate(experiment.step, points.depth, unit)
-        step = gradient_step(before, gradient, rate=rate, trained=experiment.step.trained)
+        step = gradient_step(net, before, gradient, rate=rate, trained=experiment.step.trained)
         layers = move(calculus, net, before, gradient, step, Y)
         measured = observe(layers, eta=unit)
         after = calculus.loss_after(before.f, net.W_L @ layers[-1].change_A, Y, eta=eta)

@@ -68,11 +68,11 @@ class LowRank:
 
     def apply(self, x: Array) -> Array:
         """Return M x, in O(m n^2)."""
-        return self.left @ (self.rate * (transpose(self.right) @ x))
+        return combine(self.left, self.rate * gram(self.right, x))
 
     def apply_transposed(self, y: Array) -> Array:
         """Return M' y, in O(m n^2)."""
-        return self.right @ (self.rate * (transpose(self.left) @ y))
+        return combine(self.right, self.rate * gram(self.left, y))
 
 
 def draw_explicit(streams: Sequence[np.random.Generator], width: int, scale: Array) -> Explicit:
@@ -87,6 +87,19 @@ def draw_explicit(streams: Sequence[np.random.Generator], width: int, scale: Arr
     for matrix, stream in zip(entries, streams, strict=True):
         stream.standard_normal(out=matrix)
     return Explicit(entries, scale)
+
+
+def gram(x: Array, y: Array) -> Array:
+    """Return x' y, shape (points, n, n), for x and y of shape (points, m, n)."""
+    if x.shape[-1] == 1 == y.shape[-1]:
+        inner: Array = np.vecdot(x[..., 0], y[..., 0])
+        return inner[:, None, None]
+    return transpose(x) @ y
+
+
+def combine(x: Array, coefficients: Array) -> Array:
+    """Return x c, shape (points, m, n), for coefficients c of shape (points, n, n)."""
+    return x * coefficients if x.shape[-1] == 1 else x @ coefficients
 
 
 def transpose(x: Array) -> Array:

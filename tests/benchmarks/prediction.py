@@ -25,7 +25,7 @@ def main() -> None:
     arguments = parser.parse_args()
     sweep = load_sweep(arguments.sweep, arguments.settings)
     with one_blas_thread():
-        costs = measure_costs(sweep.experiment, sweep.axes.widths[-1])
+        costs = measure_costs(sweep)
     plan = plan_sweep(sweep, np.ones(sweep.axes.shape, dtype=bool), costs)
     with tempfile.TemporaryDirectory() as folder, workers_on_demand() as client:
         workers = len(client().nthreads())

@@ -57,7 +57,7 @@ def run_kernel(
     with np.errstate(invalid="ignore"):
         before = forward(net, X)
         gradient = backward(net, before, Y)
-        step = gradient_step(before, gradient, rate=rate, trained=trained)
+        step = gradient_step(net, before, gradient, rate=rate, trained=trained)
         layers = move_layers(finite, net, before, gradient, step, Y)
         measured = observe(layers, eta=eta)
     f_after = before.f + net.W_L @ layers[-1].change_A
@@ -120,7 +120,7 @@ def test_loss_decays_at_the_rate_of_gradient_times_update(beta: float, trained: 
     before = forward(net, point.X)
     gradient = backward(net, before, Y)
     rate = partial(plain_rate, eta=point.eta)
-    step = gradient_step(before, gradient, rate=rate, trained=trained)
+    step = gradient_step(net, before, gradient, rate=rate, trained=trained)
     *_, last = finite.forward_change(net, before, step)
     expected = 0.0
     for index in range(L - 2):

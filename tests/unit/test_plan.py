@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.plan import NOMINAL, TASK_SECONDS, pack, plan_sweep
+from pipeline.plan import NOMINAL, TASK_OVERHEAD, TASK_SECONDS, pack, plan_sweep
 from pipeline.sweep_file import load_sweep
 
 
@@ -51,4 +51,5 @@ def test_plan_counts() -> None:
     plan = plan_sweep(sweep, todo, NOMINAL)
     assert (plan.points, plan.tasks) == (955, 191 * 3)
     assert plan.stored_bytes == 955 * (9 * 8 + 1)
-    assert plan.core_seconds == pytest.approx(sum(batch.cost for batch in pack(sweep, todo)))
+    kernel = sum(batch.cost for batch in pack(sweep, todo))
+    assert plan.core_seconds == pytest.approx(kernel + plan.tasks * TASK_OVERHEAD)

@@ -51,7 +51,7 @@ def observe_with(asked: Experiment, betas: Array, *, sampled: bool) -> dict[str,
         before = forward(net, X)
         gradient = backward(net, before, Y)
         rate = rate_of(asked.step, L, asked.step.learning_rate)
-        step = gradient_step(before, gradient, rate=rate, trained=asked.step.trained)
+        step = gradient_step(net, before, gradient, rate=rate, trained=asked.step.trained)
         layers = move_layers(calculus, net, before, gradient, step, Y)
         measured = observe(layers, eta=asked.step.learning_rate)
     f = before.f + net.W_L @ layers[-1].change_A
