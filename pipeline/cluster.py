@@ -73,10 +73,29 @@ def _start_locally(workers: int) -> Iterator[Client]:
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
             worker_dashboard_address="127.0.0.1:0",
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,
         )
-    with cluster, Client(cluster, set_as_default=False) as client:
+    client = Client(cluster, set_as_default=False)
+    try:
         yield client
+    finally:
+        with _unlogged("distributed", "tornado.application"):
+            client.close()
+            cluster.close()
+
+
+@contextmanager
+def _unlogged(*names: str) -> Iterator[None]:
+    """Keep loggers silent: what a closed connection cuts short is no error, but logged as one."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager

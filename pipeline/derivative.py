@@ -13,21 +13,22 @@ from pipeline.resnet import (
     Change,
     Forward,
     ResNet,
-    Update,
     change_output_signal,
     loss,
 )
 from pipeline.weights import Array
 
 
-def forward_change(net: ResNet, before: Forward, step: Sequence[Update]) -> Iterator[Change]:
+def forward_change(net: ResNet, before: Forward, gradient: Backward) -> Iterator[Change]:
     """Yield the derivatives of the features and units of layers 2..L-1.
 
     dQ = 1[P > 0] (D_{l-1} - dW A_{l-1}), D_l = sqrt(1 - beta^2) D_{l-1} + beta V dQ - beta dV Q.
     """
     D = np.zeros_like(before.A[0])
     skip = net.skip
-    for beta_V, (dW, dbeta_V), A, Q in zip(net.beta_V, step, before.A[:-1], before.Q, strict=True):
+    for beta_V, (dW, dbeta_V), A, Q in zip(
+        net.beta_V, gradient.step, before.A[:-1], before.Q, strict=True
+    ):
         moved = D if dW is None else D - dW.apply(A)
         change_Q = (Q > 0) * moved
         D = skip * D + beta_V.apply(change_Q) - dbeta_V.apply(Q)
@@ -38,7 +39,6 @@ def backward_change(
     net: ResNet,
     before: Forward,
     gradient: Backward,
-    step: Sequence[Update],
     change_Q: Sequence[Array],
     change_f: Array,
     Y: Array,
@@ -56,11 +56,11 @@ def backward_change(
     del change_Q
     e = [change_output_signal(net, change_f, Y)]
     skip = net.skip
-    layers = zip(net.beta_V, step, before.Q, gradient.b[1:], gradient.BP, strict=True)
-    for beta_V, (dW, dbeta_V), Q, b, BP in reversed(list(layers)):
+    layers = zip(net.beta_V, gradient.step, before.Q, gradient.b[1:], strict=True)
+    for beta_V, (dW, dbeta_V), Q, b in reversed(list(layers)):
         change_BQ = beta_V.apply_transposed(e[-1]) - dbeta_V.apply_transposed(b)
         change_b = (Q > 0) * change_BQ + skip * e[-1]
-        e.append(change_b if dW is None else change_b - dW.apply_transposed(BP))
+        e.append(change_b if dW is None else change_b - dW.apply_transposed(dW.left))
     return e[::-1]
 
 

@@ -9,14 +9,13 @@ from pipeline.resnet import (
     Change,
     Forward,
     ResNet,
-    Update,
     change_output_signal,
     loss,
 )
 from pipeline.weights import Array
 
 
-def forward_change(net: ResNet, before: Forward, step: Sequence[Update]) -> Iterator[Change]:
+def forward_change(net: ResNet, before: Forward, gradient: Backward) -> Iterator[Change]:
     """Yield how far the features and units of layers 2..L-1 move, in place of a second pass.
 
     With D = A+ - A and P+ = (I - dW)(A + D), the change of the units is
@@ -25,7 +24,9 @@ def forward_change(net: ResNet, before: Forward, step: Sequence[Update]) -> Iter
     No difference of two nearly equal features is taken, so nothing cancels in a small step.
     """
     D, skip = np.zeros_like(before.A[0]), net.skip
-    for beta_V, (dW, dbeta_V), A, Q in zip(net.beta_V, step, before.A[:-1], before.Q, strict=True):
+    for beta_V, (dW, dbeta_V), A, Q in zip(
+        net.beta_V, gradient.step, before.A[:-1], before.Q, strict=True
+    ):
         moved = A - Q
         moved += D
         if dW is not None:
@@ -41,7 +42,6 @@ def backward_change(
     net: ResNet,
     before: Forward,
     gradient: Backward,
-    step: Sequence[Update],
     change_Q: Sequence[Array],
     change_f: Array,
     Y: Array,
@@ -58,14 +58,14 @@ def backward_change(
     """
     e, skip = [change_output_signal(net, change_f, Y)], net.skip
     layers = zip(
-        net.beta_V, step, before.Q, change_Q, gradient.b[1:], gradient.BQ, gradient.BP, strict=True
+        net.beta_V, gradient.step, before.Q, change_Q, gradient.b[1:], gradient.BQ, strict=True
     )
-    for beta_V, (dW, dbeta_V), Q, moved_Q, b, BQ, BP in reversed(list(layers)):
+    for beta_V, (dW, dbeta_V), Q, moved_Q, b, BQ in reversed(list(layers)):
         BP_after = BQ + beta_V.apply_transposed(e[-1])
         BP_after -= dbeta_V.apply_transposed(b + e[-1])
         BP_after *= moved_Q > -Q
         e.append(skip * e[-1])
-        e[-1] += BP_after - BP
+        e[-1] += BP_after - (Q > 0) * BQ
         if dW is not None:
             e[-1] -= dW.apply_transposed(BP_after)
     return e[::-1]

@@ -53,19 +53,19 @@ class Forward(NamedTuple):
     f: Array
 
 
-class Backward(NamedTuple):
-    """A backward pass: signals b_1..b_{L-1} of the features, BQ_l and BP_l of layers 2..L-1."""
-
-    b: list[Array]
-    BQ: list[Array]
-    BP: list[Array]
-
-
 class Update(NamedTuple):
     """What the step takes from W_l = I and from beta V_l; None: nothing."""
 
     dW: LowRank | None
     dbeta_V: LowRank
+
+
+class Backward(NamedTuple):
+    """A backward pass: signals b_1..b_{L-1} of the features, BQ_l and the step of layers 2..L-1."""
+
+    b: list[Array]
+    BQ: list[Array]
+    step: list[Update]
 
 
 class Change(NamedTuple):
@@ -125,32 +125,19 @@ def loss(f: Array, Y: Array) -> Array:
     return squares / 2 / Y.size
 
 
-def backward(net: ResNet, outcome: Forward, Y: Array) -> Backward:
-    """Run the backward pass.
-
-    b_{L-1} = W_L' (f - Y) / size(Y), BQ_l = beta V_l' b_l, BP_l = 1[P_l > 0] BQ_l,
-    b_{l-1} = BP_l + sqrt(1 - beta^2) b_l; P_l > 0 where Q_l > 0.
-    """
-    b, BQ, BP, skip = [transpose(net.W_L) @ ((outcome.f - Y) / Y.size)], [], [], net.skip
-    for beta_V, Q in zip(reversed(net.beta_V), reversed(outcome.Q), strict=True):
-        BQ.append(beta_V.apply_transposed(b[-1]))
-        BP.append((Q > 0) * BQ[-1])
-        b.append(skip * b[-1])
-        b[-1] += BP[-1]
-    return Backward(b[::-1], BQ[::-1], BP[::-1])
-
-
-def gradient_step(
+def backward(
     net: ResNet,
-    before: Forward,
-    gradient: Backward,
+    outcome: Forward,
+    Y: Array,
     *,
     rate: Callable[[Array, Array], Array],
     trained: Collection[str],
-) -> list[Update]:
-    """Return the updates of one gradient step on the residual layers.
+) -> Backward:
+    """Run the backward pass, and take the gradient step of each residual layer on the way.
 
-    dW_l = rate BP_l A_{l-1}', dV_l = rate b_l Q_l' (no factor beta, as in the notebook);
+    b_{L-1} = W_L' (f - Y) / size(Y), BQ_l = beta V_l' b_l, BP_l = 1[P_l > 0] BQ_l,
+    b_{l-1} = BP_l + sqrt(1 - beta^2) b_l; P_l > 0 where Q_l > 0. The step takes
+    dW_l = rate BP_l A_{l-1}' and dV_l = rate b_l Q_l' (no factor beta, as in the notebook);
     W_1 and W_L stay.
 
     Parameters
@@ -161,13 +148,15 @@ def gradient_step(
     trained
         The matrices that move: "W", "V" or both.
     """
-    return [
-        Update(
-            dW=LowRank(rate(BP, A), BP, A) if "W" in trained else None,
-            dbeta_V=LowRank(net.beta * rate(b, Q), b, Q),
-        )
-        for BP, A, b, Q in zip(gradient.BP, before.A[:-1], gradient.b[1:], before.Q, strict=True)
-    ]
+    b, BQ, step, skip = [transpose(net.W_L) @ ((outcome.f - Y) / Y.size)], [], [], net.skip
+    for beta_V, A, Q in zip(net.beta_V[::-1], outcome.A[-2::-1], outcome.Q[::-1], strict=True):
+        BQ.append(beta_V.apply_transposed(b[-1]))
+        BP = (Q > 0) * BQ[-1]
+        dW = LowRank(rate(BP, A), BP, A) if "W" in trained else None
+        step.append(Update(dW, LowRank(net.beta * rate(b[-1], Q), b[-1], Q)))
+        b.append(skip * b[-1])
+        b[-1] += BP
+    return Backward(b[::-1], BQ[::-1], step[::-1])
 
 
 def plain_rate(left: Array, right: Array, *, eta: float) -> Array:

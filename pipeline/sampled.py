@@ -21,15 +21,22 @@ NOISE_BLOCK = 4096
 NEARLY_INSIDE = 1e-8
 """Share of its squared norm below which what a projection leaves is projected once more."""
 
+TINY = 1e-300
+"""Stands for the squared norm of an empty direction, whose products are all zero."""
+
 EMPTY = 1e-26
 """Share of its squared norm below which what a projection leaves is rounding, no direction."""
 
 
 class Product(NamedTuple):
-    """A direction met, its image, and 1 / ||direction||^2, or 0 for an empty direction."""
+    """A direction met, its image gain * noise, and 1 / ||direction||^2.
+
+    An empty direction is zero, and its weight finite.
+    """
 
     direction: Array
-    image: Array
+    noise: Array
+    gain: Array | float
     weight: Array
 
 
@@ -41,7 +48,7 @@ class Sampled:
     scale
         Standard deviation of an entry, shape (points, 1, 1).
     noise
-        Yields fresh standard normal vectors, shape (points, m); each must be used before the next.
+        Yields fresh standard normal vectors, shape (points, m), which are kept.
     """
 
     def __init__(self, scale: Array, noise: Iterator[Array]) -> None:
@@ -65,21 +72,27 @@ class Sampled:
     def _multiply_vector(self, x: Array, known: list[Product], across: list[Product]) -> Array:
         """Return the image of x, shape (points, m), and remember that of its new direction."""
         direction, square, inside = _split(x, known)
-        image = self._image(direction, square, across)
-        weight = np.divide(1, square, out=np.zeros_like(square), where=square != 0)
-        known.append(Product(direction, image, weight))
-        return image if inside is None else inside + image
+        noise, gain = self._image(direction, square, across)
+        known.append(Product(direction, noise, gain, weight=1 / np.maximum(square, TINY)))
+        image = gain * noise
+        if inside is not None:
+            image += inside
+        return image
 
-    def _image(self, direction: Array, square: Array, across: list[Product]) -> Array:
-        """Draw the image of a direction orthogonal to all that were met on its side."""
+    def _image(
+        self, direction: Array, square: Array, across: list[Product]
+    ) -> tuple[Array, Array | float]:
+        """Draw the image, a vector times a gain, of a direction orthogonal to all on its side."""
         size = self._scale * np.sqrt(square)
         fresh = next(self._noise)
+        if not across:
+            return fresh, size
         image = size * fresh
         for product in across:
-            known_part = inner(product.image, direction)
-            fresh_part = size * inner(product.direction, fresh)
-            image += (product.weight * (known_part - fresh_part)) * product.direction
-        return image
+            known = product.gain * inner(product.noise, direction)
+            excess = size * inner(product.direction, fresh)
+            image += (product.weight * (known - excess)) * product.direction
+        return image, 1.0
 
 
 def _split(x: Array, known: Sequence[Product]) -> tuple[Array, Array, Array | None]:
@@ -98,7 +111,7 @@ def _split(x: Array, known: Sequence[Product]) -> tuple[Array, Array, Array | No
     for product in known:
         share = inner(product.direction, rest) * product.weight
         rest = rest - share * product.direction
-        part = share * product.image
+        part = (share * product.gain) * product.noise
         inside = part if inside is None else inside + part
     square = inner(rest, rest)
     if known:
@@ -122,13 +135,11 @@ def _clean(rest: Array, square: Array, whole: Array, known: Sequence[Product]) -
 def draw_noise(streams: Sequence[np.random.Generator], width: int, vectors: int) -> Iterator[Array]:
     """Yield standard normal vectors, shape (points, m), each point's from its own stream."""
     rows = max(1, NOISE_BLOCK // width)
-    block = np.empty((len(streams), rows, width))
     for start in range(0, vectors, rows):
-        count = min(rows, vectors - start)
+        block = np.empty((len(streams), min(rows, vectors - start), width))
         for numbers, stream in zip(block, streams, strict=True):
-            stream.standard_normal(out=numbers[:count])
-        for row in range(count):
-            yield block[:, row]
+            stream.standard_normal(out=numbers)
+        yield from block.swapaxes(0, 1)
 
 
 def inner(x: Array, y: Array) -> Array:

@@ -16,11 +16,9 @@ from pipeline.resnet import (
     Change,
     Forward,
     ResNet,
-    Update,
     backward,
     change_output_signal,
     forward,
-    gradient_step,
     initialize,
     loss,
     plain_rate,
@@ -95,9 +93,7 @@ def _split(points: Points, size: int) -> Iterator[Points]:
 class Calculus(Protocol):
     """How the passes change by the step: `pipeline.finite` or `pipeline.derivative`."""
 
-    def forward_change(
-        self, net: ResNet, before: Forward, step: Sequence[Update]
-    ) -> Iterator[Change]:
+    def forward_change(self, net: ResNet, before: Forward, gradient: Backward) -> Iterator[Change]:
         """Yield the changes of the residual layers' features and units."""
         ...
 
@@ -106,7 +102,6 @@ class Calculus(Protocol):
         net: ResNet,
         before: Forward,
         gradient: Backward,
-        step: Sequence[Update],
         change_Q: Sequence[Array],
         change_f: Array,
         Y: Array,
@@ -130,10 +125,9 @@ def _simulate_together(experiment: Experiment, points: Points) -> dict[str, Arra
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         net = _draw(experiment, points)
         before = forward(net, X)
-        gradient = backward(net, before, Y)
         rate = _rate(experiment.step, points.depth, unit)
-        step = gradient_step(net, before, gradient, rate=rate, trained=experiment.step.trained)
-        layers = move(calculus, net, before, gradient, step, Y)
+        gradient = backward(net, before, Y, rate=rate, trained=experiment.step.trained)
+        layers = move(calculus, net, before, gradient, Y)
         measured = observe(layers, eta=unit)
         after = calculus.loss_after(before.f, net.W_L @ layers[-1].change_A, Y, eta=eta)
     if experiment.record == "output":
@@ -146,15 +140,14 @@ def move_layers(
     net: ResNet,
     before: Forward,
     gradient: Backward,
-    step: Sequence[Update],
     Y: Array,
 ) -> list[Layer]:
     """Take the step and return layers 1..L-1."""
-    changes = list(calculus.forward_change(net, before, step))
+    changes = list(calculus.forward_change(net, before, gradient))
     change_A = [np.zeros_like(before.A[0]), *(change.A for change in changes)]
     change_Q = [change.Q for change in changes]
     change_f = net.W_L @ change_A[-1]
-    change_b = calculus.backward_change(net, before, gradient, step, change_Q, change_f, Y)
+    change_b = calculus.backward_change(net, before, gradient, change_Q, change_f, Y)
     return list(map(Layer, before.A, gradient.b, change_A, change_b))
 
 
@@ -163,11 +156,10 @@ def move_output(
     net: ResNet,
     before: Forward,
     gradient: Backward,
-    step: Sequence[Update],
     Y: Array,
 ) -> list[Layer]:
     """Take the step and return layer L-1 alone, which needs no second backward pass."""
-    (last,) = deque(calculus.forward_change(net, before, step), maxlen=1)
+    (last,) = deque(calculus.forward_change(net, before, gradient), maxlen=1)
     change_b = change_output_signal(net, net.W_L @ last.A, Y)
     return [Layer(before.A[-1], gradient.b[-1], last.A, change_b)]
 

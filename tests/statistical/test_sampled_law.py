@@ -86,12 +86,13 @@ def test_sampled_law_is_the_explicit_law(rule: str, trained: str, n: int) -> Non
 
 def unprojected_image(
     self: Sampled, direction: Array, square: Array, across: list[Product]
-) -> Array:
+) -> tuple[Array, float]:
     """Draw an image, but leave the fresh noise along the directions of the other side."""
     image = self._scale * np.sqrt(square) * next(self._noise)
     for product in across:
-        image += product.weight * inner(product.image, direction) * product.direction
-    return image
+        known = product.gain * inner(product.noise, direction)
+        image += product.weight * known * product.direction
+    return image, 1.0
 
 
 def halve_variance(noise: Iterator[Array], layers: int) -> Iterator[Array]:

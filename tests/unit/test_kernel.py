@@ -13,7 +13,6 @@ from pipeline.resnet import (
     ResNet,
     backward,
     forward,
-    gradient_step,
     loss,
     plain_rate,
     speed_controlled_rate,
@@ -56,9 +55,8 @@ def run_kernel(
     net = stack(points)
     with np.errstate(invalid="ignore"):
         before = forward(net, X)
-        gradient = backward(net, before, Y)
-        step = gradient_step(net, before, gradient, rate=rate, trained=trained)
-        layers = move_layers(finite, net, before, gradient, step, Y)
+        gradient = backward(net, before, Y, rate=rate, trained=trained)
+        layers = move_layers(finite, net, before, gradient, Y)
         measured = observe(layers, eta=eta)
     f_after = before.f + net.W_L @ layers[-1].change_A
     return {**measured, "loss": loss(before.f, Y), "loss_after": loss(f_after, Y)}
@@ -96,7 +94,7 @@ def test_backward_pass_is_the_gradient_of_the_loss(n: int, k: int) -> None:
     X, Y, net = point.X, point.Y, stack([point])
     direction = np.random.default_rng(3).standard_normal((1, M, n))
     before = forward(net, X)
-    b = backward(net, before, Y).b
+    b = backward(net, before, Y, rate=partial(plain_rate, eta=1.0), trained="V").b
     h = 1e-6
     for v in range(1, L):
 
@@ -118,13 +116,13 @@ def test_loss_decays_at_the_rate_of_gradient_times_update(beta: float, trained: 
     (point,) = draw_points(2, 3, [beta], eta=1e-7)
     net, Y = stack([point]), point.Y
     before = forward(net, point.X)
-    gradient = backward(net, before, Y)
     rate = partial(plain_rate, eta=point.eta)
-    step = gradient_step(net, before, gradient, rate=rate, trained=trained)
-    *_, last = finite.forward_change(net, before, step)
+    gradient = backward(net, before, Y, rate=rate, trained=trained)
+    *_, last = finite.forward_change(net, before, gradient)
     expected = 0.0
     for index in range(L - 2):
-        dW = gradient.BP[index][0] @ before.A[index][0].T
+        BP = (before.Q[index] > 0) * gradient.BQ[index]
+        dW = BP[0] @ before.A[index][0].T
         dV = gradient.b[index + 1][0] @ before.Q[index][0].T
         expected += beta * (dV**2).sum()
         expected += (dW**2).sum() if "W" in trained else 0
@@ -136,11 +134,13 @@ def test_speed_controlled_updates_share_the_loss_decay_equally() -> None:
     (point,) = draw_points(1, 3, [0.5], eta=1.0)
     net = stack([point])
     before = forward(net, point.X)
-    gradient = backward(net, before, point.Y)
-    for BP, A in zip(gradient.BP, before.A, strict=False):
-        rate = speed_controlled_rate(BP, A, eta=0.1, depth=L)
-        dW = BP[0] @ A[0].T
-        assert rate[0, 0, 0] * (dW**2).sum() == pytest.approx(0.1 / L, rel=1e-12)
+    rate = partial(speed_controlled_rate, eta=0.1, depth=L)
+    for update in backward(net, before, point.Y, rate=rate, trained="WV").step:
+        for matrix in filter(None, update):
+            dM = matrix.left[0] @ matrix.right[0].T
+            is_V = matrix is update.dbeta_V
+            moved = matrix.rate[0, 0, 0] / (point.beta if is_V else 1)
+            assert moved * (dM**2).sum() == pytest.approx(0.1 / L, rel=1e-12)
 
 
 def test_small_steps_do_not_cancel() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import derivative, finite
 from pipeline.observables import observe
-from pipeline.resnet import backward, forward, gradient_step, initialize, loss
+from pipeline.resnet import backward, forward, initialize, loss
 from pipeline.sampled import Product, Sampled, draw_noise
 from pipeline.simulate import Calculus, Points, move_layers, simulate
 from pipeline.simulate import _rate as rate_of
@@ -27,11 +27,13 @@ class Given(Sampled):
         super().__init__(matrix.scale, iter(()))
         self._matrix = matrix
 
-    def _image(self, direction: Array, square: Array, across: list[Product]) -> Array:
+    def _image(
+        self, direction: Array, square: Array, across: list[Product]
+    ) -> tuple[Array, Array | float]:
         del square
         is_transposed = across is self._products
         product = self._matrix.apply_transposed if is_transposed else self._matrix.apply
-        return product(direction[..., None])[..., 0]
+        return product(direction[..., None])[..., 0], 1.0
 
 
 def observe_with(asked: Experiment, betas: Array, *, sampled: bool) -> dict[str, Array]:
@@ -49,10 +51,9 @@ def observe_with(asked: Experiment, betas: Array, *, sampled: bool) -> dict[str,
         streams = [np.random.default_rng(i) for i in range(len(betas))]
         net = initialize(streams, betas, dims=dims, draw=draw)
         before = forward(net, X)
-        gradient = backward(net, before, Y)
         rate = rate_of(asked.step, L, asked.step.learning_rate)
-        step = gradient_step(net, before, gradient, rate=rate, trained=asked.step.trained)
-        layers = move_layers(calculus, net, before, gradient, step, Y)
+        gradient = backward(net, before, Y, rate=rate, trained=asked.step.trained)
+        layers = move_layers(calculus, net, before, gradient, Y)
         measured = observe(layers, eta=asked.step.learning_rate)
     f = before.f + net.W_L @ layers[-1].change_A
     return {**measured, "loss": loss(before.f, Y), "loss_after": loss(f, Y)}
