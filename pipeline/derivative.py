@@ -9,23 +9,21 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pipeline.resnet import (
-    Backward,
     Change,
-    Forward,
-    ResNet,
+    Passes,
     change_output_signal,
     loss,
 )
 from pipeline.weights import Array
 
 
-def forward_change(net: ResNet, before: Forward, gradient: Backward) -> Iterator[Change]:
+def forward_change(passes: Passes) -> Iterator[Change]:
     """Yield the derivatives of the features and units of layers 2..L-1.
 
     dQ = 1[P > 0] (D_{l-1} - dW A_{l-1}), D_l = sqrt(1 - beta^2) D_{l-1} + beta V dQ - beta dV Q.
     """
-    D = np.zeros_like(before.A[0])
-    skip = net.skip
+    net, _, before, gradient = passes
+    D, skip = np.zeros_like(before.A[0]), net.skip
     for beta_V, (dW, dbeta_V), A, Q in zip(
         net.beta_V, gradient.step, before.A[:-1], before.Q, strict=True
     ):
@@ -35,14 +33,7 @@ def forward_change(net: ResNet, before: Forward, gradient: Backward) -> Iterator
         yield Change(D, change_Q)
 
 
-def backward_change(
-    net: ResNet,
-    before: Forward,
-    gradient: Backward,
-    change_Q: Sequence[Array],
-    change_f: Array,
-    Y: Array,
-) -> list[Array]:
+def backward_change(passes: Passes, change_Q: Sequence[Array], change_f: Array) -> list[Array]:
     """Return the derivatives of the backward signals b_1..b_{L-1}.
 
     With e = db: dBP = 1[P > 0] (beta V' e - beta dV' b) and
@@ -54,8 +45,8 @@ def backward_change(
         Derivatives of the units of each residual layer, which do not enter, and of the output.
     """
     del change_Q
-    e = [change_output_signal(net, change_f, Y)]
-    skip = net.skip
+    net, _, before, gradient = passes
+    e, skip = [change_output_signal(passes, change_f)], net.skip
     layers = zip(net.beta_V, gradient.step, before.Q, gradient.b[1:], strict=True)
     for beta_V, (dW, dbeta_V), Q, b in reversed(list(layers)):
         change_BQ = beta_V.apply_transposed(e[-1]) - dbeta_V.apply_transposed(b)

@@ -5,17 +5,15 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pipeline.resnet import (
-    Backward,
     Change,
-    Forward,
-    ResNet,
+    Passes,
     change_output_signal,
     loss,
 )
 from pipeline.weights import Array
 
 
-def forward_change(net: ResNet, before: Forward, gradient: Backward) -> Iterator[Change]:
+def forward_change(passes: Passes) -> Iterator[Change]:
     """Yield how far the features and units of layers 2..L-1 move, in place of a second pass.
 
     With D = A+ - A and P+ = (I - dW)(A + D), the change of the units is
@@ -23,6 +21,7 @@ def forward_change(net: ResNet, before: Forward, gradient: Backward) -> Iterator
     D_l = sqrt(1 - beta^2) D_{l-1} + beta V (Q+ - Q) - beta dV Q+.
     No difference of two nearly equal features is taken, so nothing cancels in a small step.
     """
+    net, _, before, gradient = passes
     D, skip = np.zeros_like(before.A[0]), net.skip
     for beta_V, (dW, dbeta_V), A, Q in zip(
         net.beta_V, gradient.step, before.A[:-1], before.Q, strict=True
@@ -38,14 +37,7 @@ def forward_change(net: ResNet, before: Forward, gradient: Backward) -> Iterator
         yield Change(D, change_Q)
 
 
-def backward_change(
-    net: ResNet,
-    before: Forward,
-    gradient: Backward,
-    change_Q: Sequence[Array],
-    change_f: Array,
-    Y: Array,
-) -> list[Array]:
+def backward_change(passes: Passes, change_Q: Sequence[Array], change_f: Array) -> list[Array]:
     """Return how far the backward signals b_1..b_{L-1} move, in place of a second pass.
 
     With e = b+ - b: BQ+ = BQ + beta V' e - beta dV' b+, BP+ = 1[P+ > 0] BQ+ and
@@ -56,7 +48,8 @@ def backward_change(
     change_Q, change_f
         Change of the units of each residual layer and of the output.
     """
-    e, skip = [change_output_signal(net, change_f, Y)], net.skip
+    net, _, before, gradient = passes
+    e, skip = [change_output_signal(passes, change_f)], net.skip
     layers = zip(
         net.beta_V, gradient.step, before.Q, change_Q, gradient.b[1:], gradient.BQ, strict=True
     )

@@ -68,6 +68,15 @@ class Backward(NamedTuple):
     step: list[Update]
 
 
+class Passes(NamedTuple):
+    """A network, its targets, and its passes before the step."""
+
+    net: ResNet
+    Y: Array
+    forward: Forward
+    backward: Backward
+
+
 class Change(NamedTuple):
     """The change of a residual layer's feature A_l and units Q_l, after minus before."""
 
@@ -175,6 +184,6 @@ def speed_controlled_rate(left: Array, right: Array, *, eta: float, depth: int) 
     return eta / (depth * squared_norm)
 
 
-def change_output_signal(net: ResNet, change_f: Array, Y: Array) -> Array:
+def change_output_signal(passes: Passes, change_f: Array) -> Array:
     """Return how far b_{L-1} = W_L' (f - Y) / size(Y) moves."""
-    return transpose(net.W_L) @ (change_f / Y.size)
+    return transpose(passes.net.W_L) @ (change_f / passes.Y.size)

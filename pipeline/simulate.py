@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from pipeline import derivative, finite
 from pipeline.observables import Layer, observe
 from pipeline.resnet import (
-    Backward,
     Change,
-    Forward,
+    Passes,
     ResNet,
     backward,
     change_output_signal,
@@ -93,18 +92,12 @@ def _split(points: Points, size: int) -> Iterator[Points]:
 class Calculus(Protocol):
     """How the passes change by the step: `pipeline.finite` or `pipeline.derivative`."""
 
-    def forward_change(self, net: ResNet, before: Forward, gradient: Backward) -> Iterator[Change]:
+    def forward_change(self, passes: Passes) -> Iterator[Change]:
         """Yield the changes of the residual layers' features and units."""
         ...
 
     def backward_change(
-        self,
-        net: ResNet,
-        before: Forward,
-        gradient: Backward,
-        change_Q: Sequence[Array],
-        change_f: Array,
-        Y: Array,
+        self, passes: Passes, change_Q: Sequence[Array], change_f: Array
     ) -> list[Array]:
         """Return the changes of the backward signals b_1..b_{L-1}."""
         ...
@@ -116,52 +109,40 @@ class Calculus(Protocol):
 
 def _simulate_together(experiment: Experiment, points: Points) -> dict[str, Array]:
     X, Y = draw_data(experiment)
-    is_finite = experiment.step.evaluate == "finite"
-    calculus: Calculus = finite if is_finite else derivative
-    eta = experiment.step.learning_rate
-    unit = eta if is_finite else 1.0
+    step = experiment.step
+    calculus: Calculus = finite if step.evaluate == "finite" else derivative
+    unit = step.learning_rate if step.evaluate == "finite" else 1.0
     move = move_layers if experiment.record == "layers" else move_output
     # where nothing moves the angle is 0/0, and a step without a gradient has no bound: both stay
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         net = _draw(experiment, points)
         before = forward(net, X)
-        rate = _rate(experiment.step, points.depth, unit)
-        gradient = backward(net, before, Y, rate=rate, trained=experiment.step.trained)
-        layers = move(calculus, net, before, gradient, Y)
+        rate = _rate(step, points.depth, unit)
+        gradient = backward(net, before, Y, rate=rate, trained=step.trained)
+        layers = move(calculus, Passes(net, Y, before, gradient))
         measured = observe(layers, eta=unit)
-        after = calculus.loss_after(before.f, net.W_L @ layers[-1].change_A, Y, eta=eta)
+        change_f = net.W_L @ layers[-1].change_A
+        after = calculus.loss_after(before.f, change_f, Y, eta=step.learning_rate)
     if experiment.record == "output":
         measured = {name: values[:, 0] for name, values in measured.items()}
     return {"loss": loss(before.f, Y), "loss_after": after, **measured}
 
 
-def move_layers(
-    calculus: Calculus,
-    net: ResNet,
-    before: Forward,
-    gradient: Backward,
-    Y: Array,
-) -> list[Layer]:
+def move_layers(calculus: Calculus, passes: Passes) -> list[Layer]:
     """Take the step and return layers 1..L-1."""
-    changes = list(calculus.forward_change(net, before, gradient))
-    change_A = [np.zeros_like(before.A[0]), *(change.A for change in changes)]
+    changes = list(calculus.forward_change(passes))
+    A = passes.forward.A
+    change_A = [np.zeros_like(A[0]), *(change.A for change in changes)]
     change_Q = [change.Q for change in changes]
-    change_f = net.W_L @ change_A[-1]
-    change_b = calculus.backward_change(net, before, gradient, change_Q, change_f, Y)
-    return list(map(Layer, before.A, gradient.b, change_A, change_b))
+    change_b = calculus.backward_change(passes, change_Q, passes.net.W_L @ change_A[-1])
+    return list(map(Layer, A, passes.backward.b, change_A, change_b))
 
 
-def move_output(
-    calculus: Calculus,
-    net: ResNet,
-    before: Forward,
-    gradient: Backward,
-    Y: Array,
-) -> list[Layer]:
+def move_output(calculus: Calculus, passes: Passes) -> list[Layer]:
     """Take the step and return layer L-1 alone, which needs no second backward pass."""
-    (last,) = deque(calculus.forward_change(net, before, gradient), maxlen=1)
-    change_b = change_output_signal(net, net.W_L @ last.A, Y)
-    return [Layer(before.A[-1], gradient.b[-1], last.A, change_b)]
+    (last,) = deque(calculus.forward_change(passes), maxlen=1)
+    change_b = change_output_signal(passes, passes.net.W_L @ last.A)
+    return [Layer(passes.forward.A[-1], passes.backward.b[-1], last.A, change_b)]
 
 
 def _draw(experiment: Experiment, points: Points) -> ResNet:

@@ -10,6 +10,7 @@ import pytest
 from pipeline import finite
 from pipeline.observables import observe
 from pipeline.resnet import (
+    Passes,
     ResNet,
     backward,
     forward,
@@ -56,7 +57,7 @@ def run_kernel(
     with np.errstate(invalid="ignore"):
         before = forward(net, X)
         gradient = backward(net, before, Y, rate=rate, trained=trained)
-        layers = move_layers(finite, net, before, gradient, Y)
+        layers = move_layers(finite, Passes(net, Y, before, gradient))
         measured = observe(layers, eta=eta)
     f_after = before.f + net.W_L @ layers[-1].change_A
     return {**measured, "loss": loss(before.f, Y), "loss_after": loss(f_after, Y)}
@@ -118,7 +119,7 @@ def test_loss_decays_at_the_rate_of_gradient_times_update(beta: float, trained: 
     before = forward(net, point.X)
     rate = partial(plain_rate, eta=point.eta)
     gradient = backward(net, before, Y, rate=rate, trained=trained)
-    *_, last = finite.forward_change(net, before, gradient)
+    *_, last = finite.forward_change(Passes(net, Y, before, gradient))
     expected = 0.0
     for index in range(L - 2):
         BP = (before.Q[index] > 0) * gradient.BQ[index]

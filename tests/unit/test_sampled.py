@@ -8,7 +8,7 @@ import pytest
 
 from pipeline import derivative, finite
 from pipeline.observables import observe
-from pipeline.resnet import backward, forward, initialize, loss
+from pipeline.resnet import Passes, backward, forward, initialize, loss
 from pipeline.sampled import Product, Sampled, draw_noise
 from pipeline.simulate import Calculus, Points, move_layers, simulate
 from pipeline.simulate import _rate as rate_of
@@ -53,7 +53,7 @@ def observe_with(asked: Experiment, betas: Array, *, sampled: bool) -> dict[str,
         before = forward(net, X)
         rate = rate_of(asked.step, L, asked.step.learning_rate)
         gradient = backward(net, before, Y, rate=rate, trained=asked.step.trained)
-        layers = move_layers(calculus, net, before, gradient, Y)
+        layers = move_layers(calculus, Passes(net, Y, before, gradient))
         measured = observe(layers, eta=asked.step.learning_rate)
     f = before.f + net.W_L @ layers[-1].change_A
     return {**measured, "loss": loss(before.f, Y), "loss_after": loss(f, Y)}
