@@ -28,15 +28,34 @@ EMPTY = 1e-26
 """Share of its squared norm below which what a projection leaves is rounding, no direction."""
 
 
+class Image(NamedTuple):
+    """The vector gain * vector; a gain of None is 1."""
+
+    vector: Array
+    gain: Array | None = None
+
+    def along(self, x: Array) -> Array:
+        """Return its inner products with x, shape (points, 1)."""
+        along = inner(self.vector, x)
+        return along if self.gain is None else self.gain * along
+
+    def times(self, factor: Array) -> Array:
+        """Return it times a factor, shape (points, m)."""
+        return self.vector * (factor if self.gain is None else factor * self.gain)
+
+    def evaluate(self) -> Array:
+        """Return it as one vector, which is not to be changed."""
+        return self.vector if self.gain is None else self.gain * self.vector
+
+
 class Product(NamedTuple):
-    """A direction met, its image gain * noise, and 1 / ||direction||^2.
+    """A direction met, its image, and 1 / ||direction||^2.
 
     An empty direction is zero, and its weight finite.
     """
 
     direction: Array
-    noise: Array
-    gain: Array | float
+    image: Image
     weight: Array
 
 
@@ -72,27 +91,22 @@ class Sampled:
     def _multiply_vector(self, x: Array, known: list[Product], across: list[Product]) -> Array:
         """Return the image of x, shape (points, m), and remember that of its new direction."""
         direction, square, inside = _split(x, known)
-        noise, gain = self._image(direction, square, across)
-        known.append(Product(direction, noise, gain, weight=1 / np.maximum(square, TINY)))
-        image = gain * noise
-        if inside is not None:
-            image += inside
-        return image
+        image = self._image(direction, square, across)
+        known.append(Product(direction, image, weight=1 / np.maximum(square, TINY)))
+        return image.evaluate() if inside is None else image.evaluate() + inside
 
-    def _image(
-        self, direction: Array, square: Array, across: list[Product]
-    ) -> tuple[Array, Array | float]:
-        """Draw the image, a vector times a gain, of a direction orthogonal to all on its side."""
+    def _image(self, direction: Array, square: Array, across: list[Product]) -> Image:
+        """Draw the image of a direction orthogonal to all that were met on its side."""
         size = self._scale * np.sqrt(square)
         fresh = next(self._noise)
         if not across:
-            return fresh, size
+            return Image(fresh, size)
         image = size * fresh
         for product in across:
-            known = product.gain * inner(product.noise, direction)
             excess = size * inner(product.direction, fresh)
-            image += (product.weight * (known - excess)) * product.direction
-        return image, 1.0
+            lacking = product.image.along(direction) - excess
+            image += (product.weight * lacking) * product.direction
+        return Image(image)
 
 
 def _split(x: Array, known: Sequence[Product]) -> tuple[Array, Array, Array | None]:
@@ -111,7 +125,7 @@ def _split(x: Array, known: Sequence[Product]) -> tuple[Array, Array, Array | No
     for product in known:
         share = inner(product.direction, rest) * product.weight
         rest = rest - share * product.direction
-        part = (share * product.gain) * product.noise
+        part = product.image.times(share)
         inside = part if inside is None else inside + part
     square = inner(rest, rest)
     if known:

@@ -28,10 +28,10 @@ from pipeline.streams import draw_data, point_stream
 from pipeline.sweep import Experiment, Step
 from pipeline.weights import Array, Matrix, draw_explicit
 
-WORKING_SET = 256 * 2**20
+WORKING_SET = 512 * 2**20
 """Bytes that the points computed together may take, unless a single one takes more."""
 
-VECTOR_NUMBERS = 10_000
+VECTOR_NUMBERS = 20_000
 """Numbers aimed at in a vector of the points computed together."""
 
 

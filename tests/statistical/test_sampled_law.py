@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
 from pipeline.provenance import one_blas_thread
-from pipeline.sampled import Product, Sampled, draw_noise, inner
+from pipeline.sampled import Image, Product, Sampled, draw_noise
 from pipeline.simulate import Points, simulate
 from pipeline.sweep import Experiment
 from pipeline.sweep_file import load_sweep
@@ -86,13 +86,12 @@ def test_sampled_law_is_the_explicit_law(rule: str, trained: str, n: int) -> Non
 
 def unprojected_image(
     self: Sampled, direction: Array, square: Array, across: list[Product]
-) -> tuple[Array, float]:
+) -> Image:
     """Draw an image, but leave the fresh noise along the directions of the other side."""
     image = self._scale * np.sqrt(square) * next(self._noise)
     for product in across:
-        known = product.gain * inner(product.noise, direction)
-        image += product.weight * known * product.direction
-    return image, 1.0
+        image += product.weight * product.image.along(direction) * product.direction
+    return Image(image)
 
 
 def halve_variance(noise: Iterator[Array], layers: int) -> Iterator[Array]:

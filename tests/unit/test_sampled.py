@@ -9,7 +9,7 @@ import pytest
 from pipeline import derivative, finite
 from pipeline.observables import observe
 from pipeline.resnet import Passes, backward, forward, initialize, loss
-from pipeline.sampled import Product, Sampled, draw_noise
+from pipeline.sampled import Image, Product, Sampled, draw_noise
 from pipeline.simulate import Calculus, Points, move_layers, simulate
 from pipeline.simulate import _rate as rate_of
 from pipeline.streams import draw_data
@@ -27,13 +27,11 @@ class Given(Sampled):
         super().__init__(matrix.scale, iter(()))
         self._matrix = matrix
 
-    def _image(
-        self, direction: Array, square: Array, across: list[Product]
-    ) -> tuple[Array, Array | float]:
+    def _image(self, direction: Array, square: Array, across: list[Product]) -> Image:
         del square
         is_transposed = across is self._products
         product = self._matrix.apply_transposed if is_transposed else self._matrix.apply
-        return product(direction[..., None])[..., 0], 1.0
+        return Image(product(direction[..., None])[..., 0])
 
 
 def observe_with(asked: Experiment, betas: Array, *, sampled: bool) -> dict[str, Array]:
