@@ -172,9 +172,9 @@ def write_store(address: str, sweep: Sweep) -> Iterator[Store]:
     WorkError
         If the cube cannot be created.
     """
-    exists = _holds_cube(address)
+    _holds_cube(address)  # refuses what is not ours before a lock touches it
     with _locked(address) as lock:
-        if not exists:
+        if not _holds_cube(address):
             _create(address, sweep)
         store = Store(address, zarr.open_group(address, mode="r+"), lock)
         _refuse_other(store, sweep)
