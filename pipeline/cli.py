@@ -112,11 +112,11 @@ def reproduce(
 @app.command(epilog="Example: bfa sweeps")
 def sweeps() -> None:
     """List the shipped sweeps."""
-    from pipeline.sweep_file import load_sweep, shipped_sweeps
+    from pipeline.sweep_file import parse_sweep, shipped_sweeps
 
     table = _table("sweep", "points", "what it shows")
-    for name in shipped_sweeps():
-        sweep = load_sweep(name)
+    for name, text in shipped_sweeps().items():
+        sweep = parse_sweep(text, name)
         table.add_row(name, _points(sweep), escape(sweep.title))
     out.print(table)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.weights import Array
+from pipeline.weights import Array, inner
 
 
 class Layer(NamedTuple):
@@ -30,7 +30,7 @@ def observe(layers: Sequence[Layer], *, eta: float) -> dict[str, Array]:
 def _observe_layer(layer: Layer, eta: float) -> dict[str, Array]:
     A, b, change_A, change_b = layer
     root_m = np.sqrt(A.shape[1])
-    aligned_speed = -_inner(change_A, b) / (_norm(b) * root_m * eta)
+    aligned_speed = -_frobenius(change_A, b) / (_norm(b) * root_m * eta)
     feature_speed = _norm(change_A) / (root_m * eta)
     return {
         "feature_norm": _norm(A) / root_m,
@@ -42,10 +42,9 @@ def _observe_layer(layer: Layer, eta: float) -> dict[str, Array]:
     }
 
 
-def _inner(x: Array, y: Array) -> Array:
-    inner: Array = np.vecdot(x.reshape(len(x), -1), y.reshape(len(y), -1))
-    return inner
+def _frobenius(x: Array, y: Array) -> Array:
+    return inner(x.reshape(len(x), -1), y.reshape(len(y), -1))[:, 0]
 
 
 def _norm(x: Array) -> Array:
-    return np.sqrt(_inner(x, x))
+    return np.sqrt(_frobenius(x, x))

@@ -86,9 +86,10 @@ def run_sweep(
         If the cube cannot be written, or the workers cannot be reached or have other code.
     """
     with write_store(address, sweep) as store:
-        todo = points_to_do(store, retry_failed=retry_failed)
+        status = store.status()
+        todo = points_to_do(status, retry_failed=retry_failed)
         progress = Progress(
-            kept=int((store.status() == cube.DONE).sum()),
+            kept=int((status == cube.DONE).sum()),
             total=int(todo.sum()),
             cost=sum(batch.cost for batch in pack(sweep, todo)),
         )
@@ -142,9 +143,8 @@ def _describe_workers(client: Client) -> list[dict[str, Any]]:
     return list(described.values())
 
 
-def points_to_do(store: Store, *, retry_failed: bool) -> NDArray[np.bool_]:
+def points_to_do(status: NDArray[np.int8], *, retry_failed: bool) -> NDArray[np.bool_]:
     """Return which points to compute, shape (depth, width, beta, trial)."""
-    status = store.status()
     wanted = [cube.MISSING, cube.FAILED] if retry_failed else [cube.MISSING]
     return np.isin(status, wanted)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.weights import Array
+from pipeline.weights import Array, inner
 
 NOISE_BLOCK = 4096
 """Numbers drawn in one go for a point: many beside the cost of a call, few beside a cache."""
@@ -154,9 +154,3 @@ def draw_noise(streams: Sequence[np.random.Generator], width: int, vectors: int)
         for numbers, stream in zip(block, streams, strict=True):
             stream.standard_normal(out=numbers)
         yield from block.swapaxes(0, 1)
-
-
-def inner(x: Array, y: Array) -> Array:
-    """Return the inner products of the points' vectors, shape (points, 1)."""
-    products: Array = np.vecdot(x, y)
-    return products[:, None]

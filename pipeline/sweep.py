@@ -126,7 +126,7 @@ def _check_betas(
     return axis
 
 
-def _list_or_table(value: object) -> str:
+def _integers_or_range(value: object) -> str:
     return "<range>" if isinstance(value, dict | IntegerRange) else "<integers>"
 
 
@@ -145,7 +145,7 @@ Positive = Annotated[int, Field(ge=1, le=MAX_POINTS)]
 Integers = Annotated[
     Annotated[list[Positive], Field(min_length=1), Tag("<integers>")]
     | Annotated[IntegerRange, Tag("<range>")],
-    Discriminator(_list_or_table),
+    Discriminator(_integers_or_range),
     AfterValidator(_check_integers),
 ]
 BranchScale = Annotated[FiniteFloat, Field(gt=0, le=1)]

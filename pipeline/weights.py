@@ -89,11 +89,16 @@ def draw_explicit(streams: Sequence[np.random.Generator], width: int, scale: Arr
     return Explicit(entries, scale)
 
 
+def inner(x: Array, y: Array) -> Array:
+    """Return the inner products of the points' vectors, shape (points, 1)."""
+    products: Array = np.vecdot(x, y)
+    return products[:, None]
+
+
 def gram(x: Array, y: Array) -> Array:
     """Return x' y, shape (points, n, n), for x and y of shape (points, m, n)."""
     if x.shape[-1] == 1 == y.shape[-1]:
-        inner: Array = np.vecdot(x[..., 0], y[..., 0])
-        return inner[:, None, None]
+        return inner(x[..., 0], y[..., 0])[..., None]
     return transpose(x) @ y
 
 
